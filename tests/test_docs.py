@@ -762,14 +762,18 @@ class CommandLineTests(DocsTestCase):
                 self.fail(f"{command}: {error}")
 
     def test_deployment(self) -> None:
-        """The command lines in "chat.service" and "Dockerfile" can be parsed; "chat.socket" has none."""
-        service = (EXAMPLES / "deploy" / "chat.service").read_text().replace("\\\n", "")
+        """
+        The command lines in "chat.service", "workers.service" and "Dockerfile" can be parsed; "chat.socket"
+        has none.
+        """
+        units = [(EXAMPLES / "deploy" / name).read_text() for name in ("chat.service", "workers.service")]
+        service = "".join(units).replace("\\\n", "")
         docker = (EXAMPLES / "deploy" / "Dockerfile").read_text().replace("\\\n", "")
         commands = re.findall(r"^ExecStart=\S*/(twistd .*)$", service, re.MULTILINE)
         commands += [
             shlex.join(msgspec.json.decode(line)) for line in re.findall(r"^CMD (.*)$", docker, re.M)
         ]
-        self.assertEqual(len(commands), 2)
+        self.assertEqual(len(commands), 3)
         for command in commands:
             self.parse(command)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 import twisted
 from twisted.logger import LogLevel
 from twisted.python import usage
@@ -34,8 +35,11 @@ from txroom.process import serving as servingModule
 from txroom.process import tap
 from txroom.process.launcher import LaunchedServer
 from txroom.process.monotonic import useMonotonicClock
-from txroom.process.serving import loadApp, redisEngine
+from txroom.process.serving import loadApp, redisEngine, serverFor
+from txroom.process.settings import Settings
 from txroom.process.tap import Options, flagOf, makeServer
+from txroom.process.workers.parent import Workers
+from txroom.process.workers.processors import usableProcessors
 from txroom.testing import MemoryReactor
 
 FIELDS = {field.name: field for field in attrs.fields(ServerOptions)}
@@ -600,6 +604,74 @@ class MakeServiceTests(TapTestCase):
         self.assertIs(self.launched(parse(parent=parent))._level, LogLevel.debug)
         service = self.launched(parse("--log-level", "warn", parent=parent))
         self.assertIs(service._level, LogLevel.warn)
+
+
+class WorkersOptionsTests(TapTestCase):
+    """The options of workers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(os, "environ", {})
+
+    def workers(self, *args: str, parent: Any = None) -> Workers:
+        reactor: Any = MemoryReactor()
+        return tap.makeWorkers(parse(*args, parent=parent), reactor, None)
+
+    def test_made(self) -> None:
+        """The parent gets the options of the command line, in a form that it passes on."""
+        workers = self.workers(
+            "--workers", "3", "--redis", "redis://h", "--app", "chat:app", "--max-payload", "5",
+            "--log-level", "warn", "--access-log", "--no-http", "--redis-prefix", "p", "--gc-threshold", "0",
+            "--trusted-proxy", "10.0.0.1",
+        )  # fmt: skip
+        self.assertEqual(workers.count, 3)
+        settings = workers.settings
+        self.assertEqual((settings.app, settings.redis, settings.redisPrefix), ("chat:app", "redis://h", "p"))
+        self.assertEqual((settings.logLevel, settings.accessLog, settings.http), ("warn", True, False))
+        self.assertEqual((settings.gcThreshold, settings.appDir), (0, os.path.abspath(".")))
+        again = msgspec.json.decode(msgspec.json.encode(settings), type=Settings)
+        server = serverFor(msgspec.structs.replace(again, app=None), MemoryReactor())
+        self.assertEqual((server.options.maxPayload, server.pages), (5, []))
+        self.assertEqual(server.options.trustedProxies, (ip_network("10.0.0.1"),))
+
+    def test_service(self) -> None:
+        """`makeService` makes the parent, for twistd and twist."""
+        from twisted.internet import reactor
+
+        self.patch(reactor, "seconds", reactor.seconds)
+        self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
+        parent = usage.Options()
+        parent["nodaemon"] = 1
+        workers = tap.makeService(parse("--workers", "auto", parent=parent))
+        assert isinstance(workers, Workers)
+        self.assertEqual((workers.count, workers.logFilter), (usableProcessors(), LogLevel.debug))
+
+    def test_refused(self) -> None:
+        """Wrong options are errors of one line."""
+        for args, why in (
+            ("--workers 0", "--workers 0: must be a number from 1 to 999, or auto"),
+            ("--workers many", "--workers many: must be a number from 1 to 999, or auto"),
+            ("--fsync maybe", "--fsync maybe: must be no or always"),
+            ("--workers 1 --fsync always", "--fsync always: needs --state-dir"),
+            (
+                "--workers 1 --state-dir /s --redis redis://h",
+                "--state-dir: must not be given together with --redis",
+            ),
+        ):
+            self.assertEqual(str(self.assertRaises(UsageError, self.workers, *args.split())), why)
+        os.environ["TXROOM_REDIS_URL"] = "redis://h"
+        error = self.assertRaises(UsageError, self.workers, "--workers", "1", "--state-dir", "/s")
+        self.assertIn("together with TXROOM_REDIS_URL", str(error))
+
+    def test_needsWorkers(self) -> None:
+        """The options of the store need workers."""
+        from twisted.internet import reactor
+
+        self.patch(reactor, "seconds", reactor.seconds)
+        self.patch(http.HTTPFactory, "_updateLogDateTime", http.HTTPFactory._updateLogDateTime)
+        for args in (("--state-dir", "/s"), ("--fsync", "always")):
+            error = self.assertRaises(SystemExit, tap.makeService, parse(*args))
+            self.assertEqual(error.code, f"txroom: {args[0]}: needs --workers, such as --workers 1")
 
 
 class RedisOptionsTests(SynchronousTestCase):

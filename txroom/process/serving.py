@@ -65,7 +65,11 @@ def redisEngine(settings: Settings) -> EngineService | None:
     """Make the engine for the settings of Redis; `None` if there is no URL. Raises `UsageError`."""
     if settings.redis is None:
         return None
-    options: dict[str, Any] = {"durable": settings.redisDurable, "restored": settings.redisRestored}
+    options: dict[str, Any] = {
+        "durable": settings.redisDurable,
+        "restored": settings.redisRestored,
+        "run": settings.redisRun,
+    }
     if settings.redisPrefix is not None:
         options["prefix"] = settings.redisPrefix
     try:

@@ -34,6 +34,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redisPrefix: str | None = None
     redisDurable: bool = False
     redisRestored: bool = False
+    #: The identity of Redis's data; see `RedisEngine`.
+    redisRun: str | None = None
     #: The argument of `relaxCollector`.
     gcThreshold: int = THRESHOLD
     #: Options of the server, by their names in `ServerOptions`.

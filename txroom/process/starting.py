@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from .exitstatus import exitWithError
 from .loading import inOneLine
+from .workers.storeerror import StoreError
 
 
 class StartError(SystemExit, Exception):
@@ -34,11 +35,12 @@ class StartError(SystemExit, Exception):
 
 def startOrExit(log: Logger, start: Callable[[], None]) -> None:
     """
-    Call `start`. If a port can't be opened, end the process with one line, on the terminal and in the log.
+    Call `start`. If a port can't be opened, or the store can't be used, end the process with one line, on the
+    terminal and in the log.
     """
     try:
         start()
-    except (CannotListenError, OSError, OverflowError) as error:
+    except (CannotListenError, OSError, OverflowError, StoreError) as error:
         why = inOneLine(error)
         log.error("{why}", why=why)
         print(f"txroom: {why}", file=sys.__stderr__)

@@ -57,7 +57,8 @@ class Options(usage.Options):
         self["redis"] = None
         self["redis-prefix"] = None
         self["redis-durable"] = self["redis-restored"] = False
-        self["workers"] = None
+        self["workers"] = self["state-dir"] = None
+        self["fsync"] = "no"
         self["gc-threshold"] = THRESHOLD
         #: The given options of the server, by their names in `ServerOptions`.
         self.changes: dict[str, Any] = {}
@@ -147,6 +148,22 @@ class Options(usage.Options):
         if value != "auto" and (not re.fullmatch("[0-9]{1,3}", value) or not int(value)):
             raise UsageError(f"--workers {value}: must be a number from 1 to 999, or auto")
         self["workers"] = value if value == "auto" else int(value)
+
+    def opt_state_dir(self, value: str) -> None:
+        """
+        With --workers and without --redis: keep the rooms in this directory, so that they survive the end of
+        all processes.
+        """
+        self["state-dir"] = os.path.abspath(value)
+
+    def opt_fsync(self, value: str) -> None:
+        """
+        With --state-dir: "always" writes to the disk before a message is acknowledged, so that a power cut
+        loses nothing; "no" lets the operating system decide. [default: no]
+        """
+        if value not in ("no", "always"):
+            raise UsageError(f"--fsync {value}: must be no or always")
+        self["fsync"] = value
 
     def opt_version(self) -> NoReturn:
         """Print the version of txroom, and exit."""
@@ -307,6 +324,9 @@ def makeService(config: Options) -> LaunchedServer | Workers:
     try:
         if config["workers"]:
             return makeWorkers(config, reactor, filtered)
+        for name, default in (("state-dir", None), ("fsync", "no")):
+            if config[name] != default:
+                raise UsageError(f"--{name}: needs --workers, such as --workers 1")
         server = makeServer(config, reactor)
     except UsageError as error:
         raise SystemExit(f"txroom: {error}") from None
@@ -323,11 +343,14 @@ def makeServer(config: Options, reactor: Any) -> Server:
 def makeWorkers(config: Options, reactor: Any, filtered: Any) -> Workers:
     """Make the parent of workers for the given options. Raises `UsageError`."""
     settings = config.settings()
-    if settings.redis is None:
-        raise UsageError("--workers: needs --redis, or the environment variable TXROOM_REDIS_URL")
-    workers = Workers(reactor=reactor).fork(None if config["workers"] == "auto" else config["workers"])
+    if config["state-dir"] is not None and settings.redis is not None:
+        raise UsageError(f"--state-dir: must not be given together with {settings.redisSource}")
+    if config["fsync"] == "always" and config["state-dir"] is None:
+        raise UsageError("--fsync always: needs --state-dir")
+    workers = Workers(stateDir=config["state-dir"], fsync=config["fsync"], reactor=reactor)
     workers.settings = settings
-    workers.logFilter, workers.socketOwner = filtered, config.user
+    workers.fork(None if config["workers"] == "auto" else config["workers"])
+    workers.logFilter, workers.user = filtered, config.user
     for where in config["listen"]:
         workers.listen(where)
     return workers

@@ -13,7 +13,7 @@ from tests.functional.cluster.nodes import Node
 from tests.functional.cluster.test_cluster import settled
 from tests.functional.cluster.witness import Crowd
 from tests.functional.redisserver import RedisServer
-from tests.functional.support import sleep, until
+from tests.functional.support import until
 
 #: How many seconds workers may take to start or to stop.
 PATIENCE = 40.0
@@ -23,9 +23,18 @@ class Group(Node):
     """A parent and its workers."""
 
     @property
+    def children(self) -> list[int]:
+        """The processes that the parent has started."""
+        return [int(each) for each in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def named(self, name: bytes) -> list[int]:
+        """Those with that name in their command lines."""
+        return [each for each in self.children if name in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+    @property
     def workers(self) -> list[int]:
         """The processes of the workers."""
-        return [int(each) for each in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        return self.named(b"txroom-worker")
 
     async def complete(self, count: int = 2) -> None:
         """Wait until all workers serve."""
@@ -47,27 +56,28 @@ def exists(process: int) -> bool:
 
 
 @asynccontextmanager
-async def group(directory: Path, *options: str) -> AsyncIterator[tuple[Group, Crowd]]:
-    """Two workers with one Redis, and clients in some rooms."""
-    with RedisServer(directory) as redis:
-        parent = Group(directory, redis.url, "--workers", "2", *options)
-        crowd = Crowd([parent.url], perNode=4)
-        workers: list[int] = []
-        try:
-            await parent.start()
-            await parent.complete()
-            workers = parent.workers
-            await crowd.join()
-            crowd.begin()
-            await crowd.during(1)
-            yield parent, crowd
-        except BaseException:
-            print(parent.output[-6000:])
-            raise
-        finally:
-            await crowd.close()
-            parent.kill()
-            await until(lambda: not any(map(exists, workers)), "workers are left", PATIENCE)
+async def group(directory: Path, redis: str, *options: str) -> AsyncIterator[tuple[Group, Crowd]]:
+    """Two workers, and clients in some rooms."""
+    parent = Group(directory, redis, "--workers", "2", *options)
+    crowd = Crowd([parent.url], perNode=4)
+    processes: list[int] = []
+    try:
+        await parent.start()
+        await parent.complete()
+        processes = parent.children
+        await crowd.join()
+        crowd.begin()
+        await crowd.during(1)
+        yield parent, crowd
+    except BaseException:
+        print(parent.output[-6000:])
+        raise
+    finally:
+        await crowd.close()
+        if parent.status is None and parent.pid:
+            processes += parent.children
+        parent.kill()
+        await until(lambda: not any(map(exists, processes)), "processes are left", PATIENCE)
 
 
 async def test_workers(directory: Path) -> None:
@@ -75,7 +85,13 @@ async def test_workers(directory: Path) -> None:
     The workers share one port and the rooms. If one is killed, its rooms go on at once in the other one, and
     it is replaced. Ctrl-C, which reaches all processes of the terminal, and a new start lose nothing.
     """
-    async with group(directory) as (parent, crowd):
+    with RedisServer(directory) as redis:
+        await killedAndStopped(directory, redis.url)
+
+
+async def killedAndStopped(directory: Path, redis: str) -> None:
+    """The body of `test_workers`."""
+    async with group(directory, redis) as (parent, crowd):
         last = crowd.witnesses[0].last
         assert last is not None and last.owner in parent.workers
         crowd.listenAgain()
@@ -99,14 +115,22 @@ async def test_workers(directory: Path) -> None:
         await settled("Ctrl-C and start", crowd)
 
 
-async def test_parentKilled(directory: Path) -> None:
-    """If the parent is killed, its workers end, and so somebody else can listen on the port."""
-    async with group(directory) as (parent, crowd):
-        workers = parent.workers
+async def test_store(directory: Path) -> None:
+    """
+    With a store of their own: if it is killed, it is started again. If the parent is killed, everything ends,
+    and the next parent goes on with the rooms.
+    """
+    async with group(directory, "", "--state-dir", str(directory / "state")) as (parent, crowd):
+        (store,) = parent.named(b"store.sock")[-1:]
+        os.kill(store, signal.SIGKILL)
+        await crowd.during(2)
+        await settled("kill -9 of the store", crowd)
+        children = parent.children
+        crowd.begin()
         parent.kill()
-        await until(lambda: not any(map(exists, workers)), f"workers are left: {parent.output}", PATIENCE)
-        await sleep(0.1)
+        await until(lambda: not any(map(exists, children)), f"processes are left: {parent.output}", PATIENCE)
         await parent.start()
+        await crowd.during(1)
         await settled("kill -9 of the parent", crowd)
 
 

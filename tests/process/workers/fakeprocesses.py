@@ -15,7 +15,7 @@ from txroom.testing import MemoryReactor
 
 def startOf(slot: int = 1, count: int = 2) -> Start:
     """The first message to a worker."""
-    return Start(slot, count, Settings(), [], "twisted.internet.epollreactor")
+    return Start(slot, count, Settings(), [], [], "twisted.internet.epollreactor")
 
 
 class FakeProcess(MemoryProcess):

@@ -10,21 +10,51 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process.workers.fakeprocesses import WorkersReactor
 from txroom import OptionError
-from txroom.process import Workers
+from txroom.process import Workers, starting
 from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
 from txroom.process.workers.pipe import Deaf, Report, SharedSocket, Start
+from txroom.process.workers.storeerror import StoreError
 
 
-class WorkersTests(SynchronousTestCase):
-    """`Workers`."""
+class FakeStore:
+    """A store that starts and stops when the test says so."""
+
+    descriptors = (70, 71)
+    run = "run-1"
+    onFailed: Any = None
+
+    def __init__(self, *args: Any) -> None:
+        self.args = args
+        self.starting: Deferred[str] = Deferred()
+        self.stopping: Deferred[None] = Deferred()
+        self.notes: list[str] = []
+        self.error: StoreError | None = None
+
+    def prepare(self) -> None:
+        self.notes.append("prepare")
+        if self.error is not None:
+            raise self.error
+
+    def start(self) -> Deferred[str]:
+        self.notes.append("start")
+        return self.starting
+
+    def stop(self) -> Deferred[None]:
+        self.notes.append("stop")
+        return self.stopping
+
+
+class WorkersTestCase(SynchronousTestCase):
+    """Tests of `Workers`, in memory."""
 
     def setUp(self) -> None:
         self.reactor = WorkersReactor()
@@ -34,6 +64,8 @@ class WorkersTests(SynchronousTestCase):
         self.patch(signal, "signal", self.handlers.__setitem__)
 
     def make(self, *args: Any, count: int = 2, **more: Any) -> Workers:
+        if "stateDir" not in more:
+            more.setdefault("redis", "redis://localhost")
         return Workers(*args, reactor=self.reactor, **more).fork(count)
 
     def start(self, workers: Workers | None = None, serve: bool = True) -> Workers:
@@ -49,6 +81,10 @@ class WorkersTests(SynchronousTestCase):
     def starts(self) -> list[Start]:
         """The first messages of the workers."""
         return [process.received[0] for process in self.reactor.processes]  # type: ignore[misc]
+
+
+class WorkersTests(WorkersTestCase):
+    """`Workers`."""
 
     # -- sockets
 
@@ -108,7 +144,7 @@ class WorkersTests(SynchronousTestCase):
         given: list[Any] = []
         self.patch(parent, "chownSocket", lambda port, *user: given.append(user))
         workers = self.make()
-        workers.socketOwner = (65534, 7)
+        workers.user = (65534, 7)
         workers.privilegedStartService()
         self.assertEqual(given, [(65534, 7)])
 
@@ -264,3 +300,121 @@ class WorkersTests(SynchronousTestCase):
         self.successResultOf(self.make().stopService())
         self.make().stopNow()
         self.make().reload()
+
+
+class StoreTests(WorkersTestCase):
+    """Workers with a store of their own."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.stores: list[FakeStore] = []
+        self.error: StoreError | None = None
+        self.patch(parent, "makeStore", self.makeStore)
+        self.printed = io.StringIO()
+        self.patch(sys, "__stderr__", self.printed)
+
+    def makeStore(self, *args: Any) -> FakeStore:
+        store = FakeStore(*args)
+        store.error = self.error
+        self.stores.append(store)
+        return store
+
+    def started(self) -> tuple[Workers, FakeStore]:
+        workers = self.start(self.make(stateDir="/state", redisRestored=True))
+        (store,) = self.stores
+        store.starting.callback("unix:///store.sock")
+        for process in self.reactor.processes:
+            process.serve()
+        return workers, store
+
+    def test_started(self) -> None:
+        """
+        The store is prepared with the privileges of the process, and the workers start when it answers, with
+        its URL, the identity of its data, and its descriptors.
+        """
+        workers = self.make(stateDir="/state", fsync="always")
+        workers.user = (65534, 7)
+        self.patch(parent, "chownSocket", lambda *args: None)
+        workers.privilegedStartService()
+        (store,) = self.stores
+        self.assertEqual(store.args, (self.reactor, "/state", "always", 65534, 7))
+        self.assertEqual(store.notes, ["prepare"])
+        self.start(workers)
+        self.assertEqual((len(self.stores), store.notes), (1, ["prepare", "start"]))
+        self.assertEqual(self.reactor.processes, [])
+        store.starting.callback("unix:///store.sock")
+        first, _ = self.starts()
+        self.assertEqual((first.settings.redis, first.settings.redisRun), ("unix:///store.sock", "run-1"))
+        self.assertEqual(first.kept, [6, 7])
+        descriptors = self.reactor.spawned[0]["childFDs"]
+        self.assertEqual((descriptors[5], descriptors[6], descriptors[7]), (50, 70, 71))
+
+    def test_given(self) -> None:
+        """With another Redis there is no store."""
+        self.start(self.make(redis="redis://h"))
+        self.assertEqual(self.stores, [])
+
+    def test_wrong(self) -> None:
+        """Arguments that don't fit together are refused."""
+        for more in ({"redis": "redis://h"}, {"fsync": "sometimes"}):
+            self.assertRaises(ValueError, self.make, stateDir="/state", **more)
+        self.assertRaises(ValueError, self.make, stateDir=None, fsync="always")
+
+    def test_restored(self) -> None:
+        """Only the first workers are told that Redis was started with an older copy of its data."""
+        self.started()
+        self.reactor.processes[0].end(signal=9)
+        self.reactor.advance(1)
+        self.assertEqual([start.settings.redisRestored for start in self.starts()], [True, True, False])
+
+    def test_stop(self) -> None:
+        """The store stops when all workers have ended, since they still write to it."""
+        workers, store = self.started()
+        stopped = workers.stopService()
+        first, second = self.reactor.processes
+        first.end()
+        self.assertNotIn("stop", store.notes)
+        second.end()
+        self.assertEqual(store.notes[-1], "stop")
+        self.assertNoResult(stopped)
+        store.stopping.callback(None)
+        self.successResultOf(stopped)
+
+    def test_stopStarting(self) -> None:
+        """The service can be stopped while the store starts; that is no failure."""
+        workers = self.start(self.make(stateDir="/state"))
+        (store,) = self.stores
+        stopped = workers.stopService()
+        store.starting.errback(StoreError("the store was stopped"))
+        store.stopping.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual((self.printed.getvalue(), self.reactor.processes), ("", []))
+
+    def test_again(self) -> None:
+        """A service that is started again has a new store."""
+        workers, store = self.started()
+        stopped = workers.stopService()
+        for process in self.reactor.processes:
+            process.end()
+        store.stopping.callback(None)
+        self.successResultOf(stopped)
+        self.start(workers, serve=False)
+        self.assertEqual(len(self.stores), 2)
+
+    def test_unusable(self) -> None:
+        """A directory that can't be used is an error of one line, before anything is started."""
+        self.error = StoreError("/state: is not yours")
+        self.assertRaises(StartError, self.make(stateDir="/state").privilegedStartService)
+        self.assertEqual(self.printed.getvalue(), "txroom: /state: is not yours\n")
+
+    def test_failed(self) -> None:
+        """A store that can't be started, at first or later, ends the process with status 1 and one line."""
+        self.start(self.make(stateDir="/state"))
+        stops: list[None] = []
+        self.patch(self.reactor, "running", True)
+        self.patch(self.reactor, "stop", lambda: stops.append(None))
+        self.patch(starting, "exitWithError", lambda: None)
+        self.stores[0].starting.errback(StoreError("it is corrupt"))
+        self.assertEqual((self.printed.getvalue(), stops), ("txroom: it is corrupt\n", [None]))
+        self.stores[0].onFailed(StoreError("it is gone"))
+        self.assertEqual(len(stops), 2)

@@ -22,7 +22,7 @@ class PipeTests(SynchronousTestCase):
     def test_start(self) -> None:
         """All that a worker needs arrives as it was sent."""
         settings = Settings(app="chat:app", redis="redis://:secret@host", options={"maxPayload": 5, "a": 1.5})
-        start = Start(2, 4, settings, [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)], "reactor")
+        start = Start(2, 4, settings, [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)], [7], "reactor")
         messages: Messages[Down] = Messages(Down)
         self.assertEqual(messages.feed(encode(start)), [start])
 

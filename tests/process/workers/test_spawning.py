@@ -13,7 +13,7 @@ from tests.process.workers.fakeprocesses import WorkersReactor, startOf
 from tests.process.workers.test_child import Side
 from txroom.process.workers.child import WorkerProcess
 from txroom.process.workers.pipe import SharedSocket
-from txroom.process.workers.spawning import environmentOf, socketsFor, spawn
+from txroom.process.workers.spawning import environmentOf, keptAfter, socketsFor, spawn
 
 
 class SpawningTests(SynchronousTestCase):
@@ -45,3 +45,4 @@ class SpawningTests(SynchronousTestCase):
         self.assertIsInstance(descriptors.pop(0), int)
         self.assertEqual(descriptors, {1: "r", 2: "r", 3: "w", 4: "r", 5: 40, 6: 41})
         self.assertEqual(socketsFor([8080, "unix:/a"]), [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)])
+        self.assertEqual(keptAfter(2, 2), [7, 8])

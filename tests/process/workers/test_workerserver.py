@@ -68,7 +68,7 @@ class MakeWorkerServerTests(SynchronousTestCase):
             with open(os.path.join(directory, "chat.py"), "w") as file:
                 file.write(textwrap.dedent(source))
         sockets = [SharedSocket(where, self.socket.fileno()) for where in wheres]
-        start = Start(1, 4, Settings(appDir=directory, **settings), sockets, "")
+        start = Start(1, 4, Settings(appDir=directory, **settings), sockets, [], "")
         return makeWorkerServer(start, self.reactor)
 
     def test_sockets(self) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ...core.options import ServerOptions
 from ...http.channel import LOG_PREFIX
@@ -29,8 +31,12 @@ from ..starting import exitBecause, startOrExit
 from .child import WorkerProcess, WorkerSide
 from .pipe import Ready, ReloadCertificates, Start
 from .processors import usableProcessors
-from .spawning import socketsFor, spawn
+from .spawning import keptAfter, socketsFor, spawn
+from .storechoice import checkStore, makeStore
 from .supervisor import Supervisor, summed
+
+if TYPE_CHECKING:
+    from .store import Fsync, Store
 
 
 class Workers(Service):
@@ -57,6 +63,10 @@ class Workers(Service):
         redisPrefix: What the names of keys in Redis begin with; "txr" by default.
         redisDurable: Whether Redis never loses what it has confirmed; see `RedisEngine`.
         redisRestored: Whether Redis was started with an older copy of its data; see `RedisEngine`.
+        stateDir: The directory of a store of its own, a Redis or Valkey, in which rooms survive the end of
+            all processes. Without `stateDir` and `redis`, there is a store whose data ends with this service.
+        fsync: When the data of that store reaches the disk: "no" (when the operating system writes it) or
+            "always" (before it is confirmed).
         http: Whether pages are served too.
         accessLog: Whether page requests and upgrades are logged.
         logLevel: The lowest level that the workers log: "debug", "info", "warn", "error" or "critical".
@@ -65,15 +75,16 @@ class Workers(Service):
 
     Raises:
         OptionError: An option is unknown or has a wrong value.
-        ValueError: `app` is not of the form "module:attribute".
+        ValueError: `app` is not of the form "module:attribute", or `redis`, `stateDir` and `fsync` don't fit
+            together.
     """
 
     _log = Logger()
 
     #: The lowest level of the log of this process, if it has to be filtered here; see `filterLog`.
     logFilter: Any = None
-    #: The ids of the user and group that become the owners of UNIX sockets.
-    socketOwner: tuple[int, int] | None = None
+    #: The ids of the user and group that this process will change to, and that own its files.
+    user: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -85,6 +96,8 @@ class Workers(Service):
         redisPrefix: str | None = None,
         redisDurable: bool = False,
         redisRestored: bool = False,
+        stateDir: str | None = None,
+        fsync: Fsync = "no",
         http: bool = True,
         accessLog: bool = False,
         logLevel: str | None = None,
@@ -94,6 +107,10 @@ class Workers(Service):
         if app is not None and not all(app.partition(":")):
             raise ValueError(f"app={app!r}: must be 'module:attribute'")
         ServerOptions().override(options or {})
+        checkStore(redis, stateDir, fsync)
+        self._stateDir = None if stateDir is None else os.path.abspath(stateDir)
+        self._fsync = fsync
+        self._store: Store | None = None
         #: What the workers serve, for programs that launch this service.
         self.settings = Settings(
             app=app,
@@ -115,6 +132,8 @@ class Workers(Service):
         self._listeners.onPort = _acceptNothing
         self._signals = ProcessSignals(self._reactor, self.stopNow, self._hangUp)
         self._supervisor: Supervisor | None = None
+        #: What the next worker serves.
+        self._started = self.settings
         self._served: list[str] = []
 
     # -- before the start
@@ -165,10 +184,19 @@ class Workers(Service):
         super().privilegedStartService()
         if self.logFilter is not None:
             filterLog(self.logFilter)
-        startOrExit(self._log, self._open)
-        if self.socketOwner is not None:
+        startOrExit(self._log, self._prepare)
+        if self.user is not None:
             for port in self._listeners.ports:
-                chownSocket(port, *self.socketOwner)
+                chownSocket(port, *self.user)
+
+    def _prepare(self) -> None:
+        """Open the sockets and prepare the store. Does nothing the second time."""
+        self._open()
+        if self.settings.redis is None and self._store is None:
+            user, group = self.user or (None, None)
+            self._store = makeStore(self._reactor, self._stateDir, self._fsync, user, group)
+            self._store.onFailed = self._storeFailed
+            self._store.prepare()
 
     def _open(self) -> None:
         if not self._wheres:
@@ -177,13 +205,35 @@ class Workers(Service):
         self._listeners.open()
 
     def startService(self) -> None:
-        """Start the workers."""
+        """Start the store, if there is one, and the workers."""
         super().startService()
-        startOrExit(self._log, self._open)
+        startOrExit(self._log, self._prepare)
         self._signals.handleHangUp()
         self._reactor.callWhenRunning(self._signals.handleStops)
+        if self._store is None:
+            self._startWorkers(self.settings)
+        else:
+            self._store.start().addCallbacks(self._storeStarted, self._storeNotStarted)
+
+    def _storeStarted(self, url: str) -> None:
+        assert self._store is not None
+        if self.running:
+            self._startWorkers(replace(self.settings, redis=url, redisRun=self._store.run))
+
+    def _storeNotStarted(self, failure: Failure) -> None:
+        if self.running:
+            self._storeFailed(failure.value)
+
+    def _storeFailed(self, error: Any) -> None:
+        self._log.error("{why}", why=str(error))
+        exitBecause(self._reactor, str(error))
+
+    def _startWorkers(self, settings: Settings) -> None:
+        self._started = settings
         self._supervisor = Supervisor(self._reactor, self.count, self._spawn, self)
         self._supervisor.start()
+        # Not for those that replace the first workers: Redis was only started once with an older copy.
+        self._started = replace(settings, redisRestored=False)
         if self.count > 1:
             self._log.info(
                 "starting {count} workers; limits per client address apply to each of them, and "
@@ -192,23 +242,34 @@ class Workers(Service):
             )
 
     def _spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
-        assert self._supervisor is not None
+        ports: list[Any] = self._listeners.ports
+        kept = () if self._store is None else self._store.descriptors
         start = Start(
-            slot, self.count, self.settings, socketsFor(self._wheres), type(self._reactor).__module__
+            slot,
+            self.count,
+            self._started,
+            socketsFor(self._wheres),
+            keptAfter(len(ports), len(kept)),
+            type(self._reactor).__module__,
         )
         worker = WorkerProcess(start, self._reactor, side)
-        ports: list[Any] = self._listeners.ports
-        spawn(self._reactor, worker, [port.fileno() for port in ports])
+        spawn(self._reactor, worker, [*(port.fileno() for port in ports), *kept])
         return worker
 
     def stopService(self) -> Deferred[None]:
-        """Stop all workers at the same time, each within its `shutdownTimeout`, and close the sockets."""
+        """
+        Stop all workers at the same time, each within its `shutdownTimeout`; then stop the store, and close
+        the sockets.
+        """
         super().stopService()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         if self._supervisor is not None:
             await self._supervisor.stop()
+        if self._store is not None:
+            store, self._store = self._store, None
+            await store.stop()
         await self._listeners.close()
 
     def stopNow(self) -> None:

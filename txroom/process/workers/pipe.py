@@ -83,6 +83,8 @@ class Start(Message, tag="start"):
     count: int
     settings: Settings
     sockets: list[SharedSocket]
+    #: Other descriptors that it keeps until it ends.
+    kept: list[int]
     #: The module of the reactor.
     reactor: str
 

@@ -15,8 +15,8 @@ from .pipe import FROM_PARENT, TO_PARENT, SharedSocket
 #: The program of a worker. It begins with a session of its own, so that only the parent gets the signals of
 #: Ctrl-C and those to its group; the imports that follow take much longer.
 PROGRAM = "import os; os.setsid(); from txroom.process.workers.worker import main; main()"
-#: The first descriptor of a worker for a listening socket.
-FIRST_SOCKET = max(FROM_PARENT, TO_PARENT) + 1
+#: The first descriptor of a worker for a listening socket, or for another descriptor that it inherits.
+FIRST = max(FROM_PARENT, TO_PARENT) + 1
 #: Variables that are about the parent only: systemd's, and the URL of Redis, which may have a password.
 NOT_INHERITED = frozenset(
     {
@@ -39,7 +39,12 @@ def environmentOf(slot: int, environment: Mapping[str, str]) -> dict[str, str]:
 
 def socketsFor(wheres: Sequence[int | str]) -> list[SharedSocket]:
     """Return which descriptors the sockets of these endpoints have in a worker."""
-    return [SharedSocket(where, FIRST_SOCKET + index) for index, where in enumerate(wheres)]
+    return [SharedSocket(where, FIRST + index) for index, where in enumerate(wheres)]
+
+
+def keptAfter(sockets: int, kept: int) -> list[int]:
+    """Return the other descriptors of a worker that inherits so many sockets, and so many others."""
+    return list(range(FIRST + sockets, FIRST + sockets + kept))
 
 
 def spawn(reactor: Any, worker: WorkerProcess, descriptors: Sequence[int]) -> None:
@@ -49,12 +54,12 @@ def spawn(reactor: Any, worker: WorkerProcess, descriptors: Sequence[int]) -> No
     Args:
         reactor: The reactor.
         worker: Its protocol.
-        descriptors: The descriptors of the listening sockets.
+        descriptors: The descriptors that it inherits: those of the listening sockets, and then others.
     """
     arguments = [sys.executable, "-c", PROGRAM, f"txroom-worker-{worker.slot}"]
     with open(os.devnull, "rb") as null:
         inherited: dict[int, Any] = {0: null.fileno(), 1: "r", 2: "r", FROM_PARENT: "w", TO_PARENT: "r"}
-        inherited |= {FIRST_SOCKET + index: each for index, each in enumerate(descriptors)}
+        inherited |= {FIRST + index: each for index, each in enumerate(descriptors)}
         reactor.spawnProcess(
             worker, sys.executable, arguments, environmentOf(worker.slot, os.environ), childFDs=inherited
         )

@@ -18,7 +18,8 @@ def main() -> None:
     messages: Messages[Down] = Messages(Down)
     start, *more = firstMessages(messages, FROM_PARENT)
     assert isinstance(start, Start)
-    for descriptor in (FROM_PARENT, TO_PARENT, *(each.descriptor for each in start.sockets)):
+    sockets = [each.descriptor for each in start.sockets]
+    for descriptor in (FROM_PARENT, TO_PARENT, *sockets, *start.kept):
         os.set_inheritable(descriptor, False)
     import_module(start.reactor).install()
     # Not before: these modules are most of the time of a start, and need the reactor.
