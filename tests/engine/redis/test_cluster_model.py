@@ -423,6 +423,8 @@ class World:
             return
         now = self.clock.seconds()
         if not self.server.isUp or self.server.isHung:
+            if self.wellSince < INFINITY and self.awaySince < INFINITY:
+                self.hasLostNode = True  # not all nodes may have reached Redis before it was away again
             self.wellSince = INFINITY
             self.awaySince = min(self.awaySince, now)
         elif self.wellSince == INFINITY:

@@ -26,6 +26,9 @@ from .waiting import InOrder, Waits
 
 #: For how many seconds a client waits for a room whose node may be gone.
 PATIENCE = 20.0
+#: For how many seconds a command looks for its room. It has more of them, so that it can still say that
+#: nothing has happened.
+FIND_SECONDS = ASK_SECONDS - 0.5
 #: The seconds between two attempts to find the node of a room; each pause is longer, up to `LONGEST`.
 SHORTEST, GROWTH, LONGEST = 0.05, 1.5, 0.5
 
@@ -214,7 +217,7 @@ class Entrance:
         if owned is not None:
             asked = owned.host.ask(command)
         else:
-            asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, ASK_SECONDS)))
+            asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, FIND_SECONDS)))
         return self._waits.within(ASK_SECONDS, asked)
 
     def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:

@@ -301,8 +301,10 @@ class Host:
             self.log.close()
             if not isLost:
                 await self._release()
-        finally:
+        except Exception:  # and not `finally`: garbage that is collected has nothing to tell those that wait
             self._letGo()
+            raise
+        self._letGo()
 
     async def _disposeRoom(self) -> None:
         try:
