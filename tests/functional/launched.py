@@ -18,12 +18,13 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from random import randrange
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
 
 #: How many seconds any single wait may take.
-PATIENCE = 20.0
+PATIENCE = 30.0
 BIN = Path(sys.executable).parent
 
 #: An application that logs its events.
@@ -46,8 +47,16 @@ class Noting(Application):
 
 
 def freePort() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    """
+    Return a port that is free. The operating system gives it to nobody until it is used, since it is below
+    those that clients and servers get that ask for any port.
+    """
+    while True:
+        port = randrange(10_000, 32_768)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
 
 

@@ -32,7 +32,10 @@ from twisted.python.failure import Failure
 from txroom import Application, Server, ServerOptions
 
 #: How many seconds any single wait may take.
-PATIENCE = 10.0
+PATIENCE = 30.0
+#: More seconds than a busy machine takes for what happens at once or after a fraction of a second, and fewer
+#: than the default of each time-out.
+SOON = 4.5
 LOCAL = "tcp:0:interface=127.0.0.1:backlog=511"
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ def test_twoTabs(tmp_path: Path) -> None:
             [node, CLIENTS / "demo.mjs", chromium, url, tmp_path],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=200,
         )
         assert done.returncode == 0, done.stderr
         seen = json.loads(done.stdout)
@@ -97,7 +97,7 @@ def test_tutorial(tmp_path: Path) -> None:
     try:
         assert browser.stdout.readline() == "start\n"
         with serve() as process:
-            out, _ = browser.communicate(timeout=60)
+            out, _ = browser.communicate(timeout=200)
             assert "Traceback" not in process.output
     finally:
         browser.kill()

@@ -24,8 +24,10 @@ from tests.functional.support import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    PATIENCE,
     PING,
     PONG,
+    SOON,
     TEXT,
     Echo,
     Frame,
@@ -328,7 +330,7 @@ async def test_row40_assembly(net: Net, start: bytes, more: bytes) -> None:
     probe = await net.open(server)
     probe.send(start)
     while not probe.ended:
-        assert reactor().seconds() - begun < 2
+        assert reactor().seconds() - begun < SOON
         probe.send(more)
         await sleep(0.05)
     assert (await probe.closed()).code == 1008
@@ -338,11 +340,11 @@ async def test_row40_assembly(net: Net, start: bytes, more: bytes) -> None:
 async def test_row40_inTime(net: Net) -> None:
     """A message that is complete in time is delivered, and the time of the next one starts again."""
     application = Recorder()
-    server = await net.serve(application, messageTimeout=0.5)
+    server = await net.serve(application, messageTimeout=2)
     probe = await net.open(server)
     for _ in range(3):
         probe.send(frame(TEXT, b"a", fin=False))
-        await sleep(0.3)
+        await sleep(0.75)
         probe.send(frame(CONTINUATION, b"b"))
     await until(lambda: application.messages == ["ab"] * 3)
 
@@ -635,9 +637,9 @@ async def test_row48_slowsDown(net: Net) -> None:
     begun = reactor().seconds()
     probe.send(*(text(str(number)) for number in range(60)))
     await sleep(0.1)
-    assert 20 <= len(application.messages) <= 35
+    assert 20 <= len(application.messages) <= 25 + 100 * (reactor().seconds() - begun)
     await until(lambda: len(application.messages) == 60)
-    assert 0.3 <= reactor().seconds() - begun < 2
+    assert 0.3 <= reactor().seconds() - begun < SOON
     assert application.messages == [str(number) for number in range(60)]
     probe.send(close())
     assert (await probe.closed()).code == 1000
@@ -651,7 +653,7 @@ async def test_row48_byteRate(net: Net) -> None:
     begun = reactor().seconds()
     probe.send(*(frame(BINARY, b"a" * 5000) for _ in range(10)))
     await until(lambda: len(application.messages) == 10)
-    assert 0.3 <= reactor().seconds() - begun < 2
+    assert 0.3 <= reactor().seconds() - begun < SOON
 
 
 async def test_row48_abuse(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -664,14 +666,14 @@ async def test_row48_abuse(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     worst = 0
     begun = reactor().seconds()
     while not probe.ended:
-        assert reactor().seconds() - begun < 5
+        assert reactor().seconds() - begun < PATIENCE
         probe.send(block)
         await sleep(0.02)
         for connection in application.met:
             worst = max(worst, len(connection._wire.receiver.data))
     assert (await application.ended())[0] == 1008
     assert worst <= 256 * 1024
-    assert len(application.messages) < 300
+    assert len(application.messages) < 200 + 100 * (reactor().seconds() - begun)
 
 
 # -- rows 49-54: the end
@@ -755,7 +757,7 @@ async def test_row50_neverAnswers(net: Net, keepsReading: bool) -> None:
     begun = reactor().seconds()
     application.met[0].close(3000)
     code, _ = await application.ended()
-    assert 0.45 <= reactor().seconds() - begun < 1.5
+    assert 0.45 <= reactor().seconds() - begun < SOON
     assert code == 1006
 
 
@@ -817,7 +819,7 @@ async def test_row52_vanished(net: Net) -> None:
         process.send(signal.SIGSTOP)
         begun = reactor().seconds()
         code, _ = await application.ended()
-        assert reactor().seconds() - begun < 1.2
+        assert reactor().seconds() - begun < SOON
         assert code == 1011
         process.send(signal.SIGCONT)
 
@@ -825,12 +827,13 @@ async def test_row52_vanished(net: Net) -> None:
 async def test_row52_alive(net: Net) -> None:
     """A client that answers pings, or sends anything, is not dropped."""
     application = Recorder()
-    server = await net.serve(application, pingInterval=0.3, pingTimeout=0.2)
+    server = await net.serve(application, pingInterval=0.3, pingTimeout=1.5)
     answering = await net.open(server)
     talking = await net.open(server)
     begun = reactor().seconds()
     pings = 0
-    while reactor().seconds() - begun < 1.5:
+    while reactor().seconds() - begun < 2.5 or pings < 4:
+        assert reactor().seconds() - begun < PATIENCE
         talking.send(text("x"))
         await sleep(0.05)
         while answering.data:
@@ -838,7 +841,7 @@ async def test_row52_alive(net: Net) -> None:
             assert ping.opcode == PING
             answering.send(frame(PONG, ping.payload))
             pings += 1
-    assert 3 <= pings <= 7
+    assert pings <= (reactor().seconds() - begun) / 0.3 + 1
     assert application.disconnects == []
     assert application.met[0].rtt is not None
 
@@ -858,7 +861,7 @@ async def test_row53_wrongPongs(net: Net) -> None:
     probe.send(frame(PONG, ping.payload))
     await until(lambda: connection.rtt is not None)
     measured: Any = connection.rtt
-    assert 0.04 <= measured < 1
+    assert 0.04 <= measured < SOON
     await sleep(0.1)
     probe.send(frame(PONG, ping.payload))
     await sleep(0.05)
@@ -1106,19 +1109,14 @@ async def test_check14_fairness(net: Net) -> None:
     other = await net.open(server)
     inOneRead = 65_536 // 6
     block = text("") * inOneRead
-
-    begun = reactor().seconds()
-    flooder.send(block * 10)
-    await until(lambda: taken == 10 * inOneRead)
-    oneRead = (reactor().seconds() - begun) / 10
-    flooder.send(block * 100)
-    worst = 0.0
-    while taken < 110 * inOneRead:
-        begun = reactor().seconds()
+    flooder.send(block * 40)
+    worst = 0
+    while taken < 40 * inOneRead:
+        before = taken
         other.send(frame(BINARY, b"x"))
         await other.frame()
-        worst = max(worst, reactor().seconds() - begun)
-    assert worst < 10 * oneRead + 0.1
+        worst = max(worst, taken - before)
+    assert 0 < worst < 8 * inOneRead
 
 
 async def test_check15_handlerRaises(net: Net) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.functional.launched import PATIENCE, launched
+from tests.functional.support import SOON
 
 #: A launcher in which each SIGUSR2 changes the clock by a jump; it replaces the clock before Twisted is
 #: imported.
@@ -61,19 +62,19 @@ def test_jumps(launcher: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "chat.py").write_text(TICKING)
     if name == "twistd":
         own.append("--pidfile=")
-    options = ("--app", "chat:app", "--ping-interval", "0.5", "--ping-timeout", "0.5")
+    options = ("--app", "chat:app", "--ping-interval", "0.5", "--ping-timeout", "1.5")
     with launched((str(script), *own), *options, cwd=tmp_path) as process:
         process.ready()
         with process.connect(ping_interval=None) as client:
             for _ in range(2):
                 process.signal(signal.SIGUSR2)
                 begun = time.monotonic()
-                assert secondsUntilDropped(process.port) < 3
+                assert secondsUntilDropped(process.port) < SOON
                 ticks = 0
-                while time.monotonic() - begun < 2.5:
+                while (passed := time.monotonic() - begun) < 3 or ticks < 15:
                     assert client.recv(timeout=PATIENCE) == "tick"
                     ticks += 1
-                assert 15 <= ticks <= 35
+                assert ticks < 10 * passed + 10
 
 
 def secondsUntilDropped(port: int) -> float:

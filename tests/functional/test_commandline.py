@@ -233,8 +233,8 @@ def test_secondSignal(name: str, app: Path) -> None:
             assert process.process.poll() is None
             process.signal(signal.SIGINT)
             with pytest.raises(ConnectionClosed):
-                client.recv(timeout=5)
-        assert process.wait(5) in (-signal.SIGTERM, -signal.SIGINT)
+                client.recv(timeout=PATIENCE)
+        assert process.wait() in (-signal.SIGTERM, -signal.SIGINT)
         assert "Can't stop reactor" not in process.output
         assert "Traceback" not in process.output
 
@@ -479,10 +479,11 @@ def accepts(port: int) -> bool:
 def test_stall(launcher: tuple[str, ...], app: Path) -> None:
     """A hook that blocks is logged with its stack while it blocks, and health reports it afterwards."""
     source = """
-        import time
+        import os, time
         from txroom import Application
         def sleepInHere(connection, message):
-            time.sleep(4)
+            while not os.path.exists("morning"):
+                time.sleep(0.01)
             connection.send("awake")
         app = Application(onMessage=sleepInHere)
     """
@@ -491,14 +492,15 @@ def test_stall(launcher: tuple[str, ...], app: Path) -> None:
         process.ready()
         with process.connect(ping_interval=None) as client:
             client.send("good night")
-            process.wrote("in sleepInHere", 3.5)
-            assert "has been blocked for 2." in process.output
+            process.wrote("in sleepInHere")
+            assert re.search(r"has been blocked for [2-9]", process.output)
             assert "the reactor was blocked" not in process.output
+            (app / "morning").touch()
             assert client.recv(timeout=PATIENCE) == "awake"
         status, body = process.get("/healthz")
         assert status == 200
         report = json.loads(body)
         assert report["status"] == "degraded"
-        assert 2 <= report["stalledSeconds"] <= 6
+        assert report["stalledSeconds"] > 0
         assert process.output.count("in sleepInHere") == 1
         process.wrote("the reactor was blocked for ")

@@ -36,7 +36,7 @@ def portOf(server: Server | SlowLink) -> int:
 async def run(script: str, *arguments: str) -> dict[str, Any]:
     """The JSON that a script prints; it must print no errors."""
     command = [requiresNode(), CLIENTS / script, *arguments]
-    play = partial(subprocess.run, command, capture_output=True, text=True, timeout=90)
+    play = partial(subprocess.run, command, capture_output=True, text=True, timeout=200)
     done: subprocess.CompletedProcess[str] = await deferToThread(play)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
@@ -307,7 +307,7 @@ def buildReact(folder: Path) -> Path:
         # Only a development build runs effects twice.
         environment = {**os.environ, "NODE_ENV": "development"}
         done = subprocess.run(
-            arguments, capture_output=True, text=True, timeout=90, cwd=project, env=environment
+            arguments, capture_output=True, text=True, timeout=200, cwd=project, env=environment
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT = 120
+TIMEOUT = 250
 #: The only feature that lean protocols lack: log lines with the name of the connection.
 NAMELESS = {
     f"twisted.internet.test.{each}TestsBuilder_EPollReactorTests.test_logPrefix"

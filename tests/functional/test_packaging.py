@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -18,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.functional.launched import freePort
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("setup.py", "pyproject.toml", "README.md", "LICENSE", "txroom", "twisted")
@@ -44,12 +45,6 @@ def cleanEnvironment() -> dict[str, str]:
     """The environment without variables that would let the checkout or this interpreter be used."""
     hidden = ("PYTHON", "COVERAGE", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-
-
-def freePort() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint
 
 from tests.functional.rooms import Ledger, Roll, makeServer
-from tests.functional.support import LOCAL, Net, reactor, sleep, until
+from tests.functional.support import LOCAL, SOON, Net, reactor, sleep, until
 from txroom import RoomError, Server
 from txroom.client import JSON_PROTOCOL, MSGPACK_PROTOCOL, Client, Loss
 
@@ -112,7 +112,7 @@ async def test_tour(net: Net, clients: Clients, protocol: str) -> None:
     assert len(room.members) == 2
     (listing,) = await bob.rooms("parlour", {})
     assert (listing["room"], listing["clients"]) == (room.id, 2)
-    assert 0 < await bob.ping() < 5
+    assert 0 < await bob.ping() < SOON
     await guest.leave()
     assert guest.state == "left"
     await until(lambda: len(changes) == 2)

@@ -13,7 +13,7 @@ import pytest_twisted
 from tests.authority import Authority
 from tests.functional.launched import freePort
 from tests.functional.redisserver import RedisServer
-from tests.functional.support import reactor, sleep, until, within
+from tests.functional.support import SOON, reactor, sleep, until, within
 from txroom.engine.redis.client import ClientState, RedisClient, RedisRefused
 from txroom.engine.redis.resp import Commands, Lost, NotSent, RedisError
 
@@ -223,7 +223,7 @@ async def test_hanging(directory: Path, make: Made) -> None:
         redis.pause()
         try:
             await failure(Lost, client.ask("INCR", "n"))
-            assert 0.7 < downs[0] - began < 3
+            assert 0.7 < downs[0] - began < SOON
             await failure(NotSent, client.ask("INCR", "n"))
         finally:
             redis.resume()

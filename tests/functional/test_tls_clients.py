@@ -128,7 +128,7 @@ def run(*command: Any, **environment: str) -> str:
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout

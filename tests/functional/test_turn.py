@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT = 60
+TIMEOUT = 200
 #: Two frames of one byte, in one write.
 BYTES = 6
 #: What Twisted's own reactors may write only after they have read what came meanwhile.

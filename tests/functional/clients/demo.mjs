@@ -9,7 +9,7 @@ const [executablePath, url, directory] = process.argv.slice(2);
 const quiet = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet] });
 const context = await browser.newContext({ viewport: { width: 1000, height: 700 } });
-context.setDefaultTimeout(10_000);
+context.setDefaultTimeout(40_000);
 const errors = [], requests = [], seen = { errors, requests };
 
 async function openTab(name, topic = "") {

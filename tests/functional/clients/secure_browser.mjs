@@ -6,7 +6,7 @@ const [executablePath, ...urls] = process.argv.slice(2);
 const quiet = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet] });
 const context = await browser.newContext({ ignoreHTTPSErrors: true });
-context.setDefaultTimeout(15_000);
+context.setDefaultTimeout(40_000);
 const report = { errors: [] };
 
 try {

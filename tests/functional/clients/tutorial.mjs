@@ -8,7 +8,7 @@ const [executablePath, url] = process.argv.slice(2);
 const quiet = ["--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"];
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet] });
 const context = await browser.newContext();
-context.setDefaultTimeout(15_000);
+context.setDefaultTimeout(40_000);
 const errors = [];
 
 async function openTab(name) {

@@ -26,7 +26,7 @@ from tests.functional.support import environment, reactor, until
 
 APP = "tests.functional.cluster.rooms:makeServer"
 #: How many seconds a node may take to start.
-START = 30.0
+START = 60.0
 
 
 class Node:
