@@ -9,10 +9,11 @@ RESULTS := build/results
 BENCH := build/bench
 CLIENTS := tests/functional/clients
 # How many schedules each model of rooms runs on each engine.
-EXAMPLES ?= 5000
-# How many schedules each model of clusters runs, which take longer. They are the same each time; for others,
-# `make models SEED= CLUSTER_EXAMPLES=3000`.
-CLUSTER_EXAMPLES ?= 1000
+EXAMPLES ?= 3000
+# How many schedules the model of three nodes runs, and each other model of clusters. They are the same each
+# time; for others, `make models SEED= CLUSTER_EXAMPLES=50000`.
+CLUSTER_EXAMPLES ?= 3000
+TALK_EXAMPLES ?= 1000
 SEED ?= 1
 # How often `make chaos` kills nodes.
 KILLS ?= 20
@@ -20,11 +21,21 @@ ROOM_MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory
 REDIS_MODELS := model-redis-cluster model-redis-journal model-redis-peers
 MODELS := $(ROOM_MODELS) $(REDIS_MODELS)
 # The target that takes longest comes first.
-UNIT := unit-others unit-rooms unit-trial
-FUNCTIONAL := functional-package functional-server
-MODEL_TESTS = TXROOM_EXAMPLES=$(1) $(BIN)/python -m pytest -q --junit-xml=$(RESULTS)/$@.xml \
-	-o faulthandler_timeout=0 --hypothesis-show-statistics
-FUNCTIONAL_TESTS = $(BIN)/coverage run -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
+UNIT := unit-others unit-trial unit-rooms
+FUNCTIONAL := functional-programs functional-clients functional-server
+# These start programs, and mostly wait for them. All other functional tests are those of functional-server.
+PROGRAM_TESTS := $(addprefix tests/functional/,cluster $(addprefix test_,$(addsuffix .py,benchmarks commandline \
+	leanepoll packaging)))
+CLIENT_TESTS := $(addprefix tests/functional/test_,$(addsuffix .py,autobahn browser clients documented js_client \
+	loadtest proxies python_client sockets tls_clients turn typed yjs))
+# The models run beside the functional tests, which need the processor at once when they need it. Texts have the
+# same hashes each time, so that a seed means the same schedules.
+MODEL_TESTS = TXROOM_EXAMPLES=$(1) PYTHONHASHSEED=0 nice -n 19 $(BIN)/python -m pytest -q \
+	--junit-xml=$(RESULTS)/$@.xml -o faulthandler_timeout=0 --hypothesis-show-statistics
+# Coverage doubles the time of the tests, so it is measured once, without the engines of rooms that repeat tests.
+MEASURED_TESTS = TXROOM_ENGINES= TXROOM_EXAMPLES=10 COVERAGE_FILE=$(RESULTS)/$@.coverage \
+	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml
+FUNCTIONAL_TESTS = $(BIN)/python -m pytest -q -p twisted --junit-xml=$(RESULTS)/$@.xml
 # Makes several targets in parallel, and shows the output of each when it is done.
 SIDE_BY_SIDE = $(MAKE) --jobs=$(shell nproc) --output-sync=target
 SOURCES := setup.py txroom twisted tests scripts docs/conf.py docs/_ext docs/examples benchmarks
@@ -36,17 +47,23 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .SILENT:
-.PHONY: run test deps tools lint types client-types unit $(UNIT) versions models $(MODELS) functional $(FUNCTIONAL) \
+.PHONY: run test deps clients tools lint types client-types unit $(UNIT) versions models $(MODELS) functional $(FUNCTIONAL) \
 	chaos coverage docs format bench clean
 
 run: $(VENV)/.installed
 	echo "http://localhost:$(PORT)/"
 	exec $(BIN)/twistd -n --pidfile= txroom --port $(PORT)
 
+# The functional tests measure time, so nothing that keeps the processors busy runs beside them but the models,
+# which give way.
 test:
-	$(PYTHON) scripts/test.py deps lint types docs unit versions models functional coverage
+	$(PYTHON) scripts/test.py deps lint,types,docs,unit,versions functional,models coverage
 
-deps: tools $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
+deps: $(BIN)/python
+	$(SIDE_BY_SIDE) $(VENV)/.dev clients
+
+clients: tools
+	$(MAKE) $(CLIENTS)/node_modules/.package-lock.json
 
 tools:
 	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server faketime \
@@ -74,21 +91,18 @@ client-types: $(VENV)/.dev $(CLIENTS)/node_modules/.package-lock.json
 
 unit: $(VENV)/.dev
 	mkdir -p $(RESULTS)
-	$(BIN)/coverage erase
 	$(SIDE_BY_SIDE) $(UNIT)
 
 # twisted.trial is run as a module because the console script leaves this directory off sys.path.
-# Coverage is measured only under pytest: the tests are the same, and measuring doubles their time.
 unit-trial:
 	$(BIN)/python -m twisted.trial --reporter=text --temp-directory=build/trial tests 2>&1 \
 		| tee $(RESULTS)/trial.log
 
 unit-rooms:
-	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml tests/rooms tests/engine
+	$(MEASURED_TESTS) tests/rooms tests/engine
 
 unit-others:
-	$(BIN)/coverage run -m pytest -q --junit-xml=$(RESULTS)/$@.xml tests \
-		--ignore=tests/rooms --ignore=tests/engine
+	$(MEASURED_TESTS) tests --ignore=tests/rooms --ignore=tests/engine
 
 # Runs the unit tests on other versions of Python: those on PATH as python3.x, of pyenv and of uv.
 versions: $(VENV)/.dev
@@ -104,20 +118,21 @@ $(ROOM_MODELS): model-%:
 	$(call MODEL_TESTS,$(EXAMPLES)) tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
 
 $(REDIS_MODELS): model-redis-%:
-	$(call MODEL_TESTS,$(CLUSTER_EXAMPLES)) $(SEED:%=--hypothesis-seed=%) \
-		tests/engine/redis/test_$*_model.py
+	$(call MODEL_TESTS,$(if $(filter cluster,$*),$(CLUSTER_EXAMPLES),$(TALK_EXAMPLES))) \
+		$(SEED:%=--hypothesis-seed=%) tests/engine/redis/test_$*_model.py
 
 functional: deps
 	mkdir -p $(RESULTS)
-	$(SIDE_BY_SIDE) $(FUNCTIONAL)
+	$(MAKE) --jobs --output-sync=target $(FUNCTIONAL)
 
-# test_packaging.py mostly builds and installs the package. The other tests measure time (heartbeats, slow links)
-# and need a processor of their own.
-functional-package:
-	$(FUNCTIONAL_TESTS) tests/functional/test_packaging.py
+functional-programs:
+	$(FUNCTIONAL_TESTS) $(PROGRAM_TESTS)
+
+functional-clients:
+	$(FUNCTIONAL_TESTS) $(CLIENT_TESTS)
 
 functional-server:
-	$(FUNCTIONAL_TESTS) tests/functional --ignore=tests/functional/test_packaging.py
+	$(FUNCTIONAL_TESTS) tests/functional $(patsubst %,--ignore=%,$(PROGRAM_TESTS) $(CLIENT_TESTS))
 
 # All faults of clusters, with what each cost; make chaos KILLS=100 kills more often.
 chaos: deps
@@ -125,7 +140,7 @@ chaos: deps
 		tests/functional/cluster
 
 coverage: $(VENV)/.dev
-	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage combine --quiet --keep $(RESULTS)/unit-*.coverage
 	$(BIN)/coverage report
 
 docs: $(VENV)/.dev
@@ -149,7 +164,7 @@ $(VENV)/.installed: setup.py pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: setup.py pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,docs]"
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e ".[dev,docs]"
 	touch $@ $(VENV)/.installed
 
 $(BENCH)/venv/.installed: setup.py pyproject.toml benchmarks/requirements.txt

@@ -1,32 +1,48 @@
 """
-Run make targets one after another, stop at the first that fails, and print the totals in one line.
+Run make targets in stages, stop after the first stage in which one fails, and print the totals in one line.
 
-    python scripts/test.py lint unit functional
+    python scripts/test.py deps lint,types,unit functional
 
-The targets that run tests write their results to build/: the output of trial, the JUnit XML of pytest.
+The targets of a stage, separated by commas, run side by side, as many at a time as there are processors, in
+this order. The targets that run tests write their results to build/: the output of trial, the JUnit XML of
+pytest.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "results"
 
 
-def run(target: str) -> bool:
-    """Make one target and print its result. Returns whether it succeeded."""
-    print(f"=== {target}", flush=True)
-    started = time.monotonic()
-    passed = subprocess.run(["make", "-s", target]).returncode == 0
-    outcome = "ok" if passed else "FAILED"
-    print(f"=== {target}: {outcome}, {time.monotonic() - started:.0f} s", flush=True)
-    return passed
+def runStage(targets: list[str]) -> list[str]:
+    """Make targets side by side, and print what each prints when it has ended. Returns those that failed."""
+    failed: list[str] = []
+
+    def run(target: str) -> None:
+        if failed:
+            return
+        started = time.monotonic()
+        made = subprocess.run(
+            ["make", "-s", target], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        outcome = "FAILED" if made.returncode else "ok"
+        if made.returncode:
+            failed.append(target)
+        print(f"{made.stdout}=== {target}: {outcome}, {time.monotonic() - started:.0f} s", flush=True)
+
+    print(f"=== {', '.join(targets)}", flush=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(run, targets))
+    return failed
 
 
 def totals() -> Counter[str]:
@@ -49,14 +65,14 @@ def totals() -> Counter[str]:
     return count
 
 
-def main(targets: list[str]) -> int:
+def main(stages: list[str]) -> int:
     for old in RESULTS.glob("*.*"):
         old.unlink()
-    broken = next((target for target in targets if not run(target)), None)
+    broken = next((failed for stage in stages if (failed := runStage(stage.split(",")))), [])
     count = totals()
     if broken and not count["failed"]:
-        count["failed"] = 1
-    where = f" (make {broken})" if broken else ""
+        count["failed"] = len(broken)
+    where = f" (make {' '.join(broken)})" if broken else ""
     print(f"{count['passed']} passed, {count['failed']} failed, {count['skipped']} skipped{where}")
     return 1 if broken else 0
 

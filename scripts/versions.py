@@ -1,5 +1,6 @@
 """
-Run the unit tests on every other supported Python that is installed, in parallel.
+Run the unit tests on every other supported Python that is installed, in parallel. Tests of rooms for several
+engines run on the one in memory.
 
     python scripts/versions.py
 
@@ -14,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 #: What the unit tests need besides txroom's own dependencies.
 NEEDS = ("django", "hiredis>=3", "hypothesis", "klein", "pycrdt", "pyhamcrest", "pytest>=9", "setuptools")
-#: How many schedules the models of rooms run; `make models` runs many more.
+#: How many schedules the models run; `make models` runs many more.
 EXAMPLES = "10"
 
 
@@ -52,27 +54,35 @@ def find(version: str) -> Path | None:
 
 
 def prepare(version: str, python: Path) -> Path:
-    """Make the environment, with everything that the tests need, and return its Python."""
+    """
+    Make the environment, with everything that the tests need, and return its Python.
+
+    The package itself is only put on the path. To install it would write its metadata into the source tree,
+    where other tests may read it at that time.
+    """
     environment = ROOT / "build" / "versions" / version
     own, stamp = environment / "bin" / "python", environment / ".installed"
     sources = ("setup.py", "pyproject.toml", "scripts/versions.py")
     newest = max((ROOT / name).stat().st_mtime for name in sources)
     if not stamp.exists() or stamp.stat().st_mtime < newest:
         subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
-        pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-e", str(ROOT), *NEEDS], check=True)
+        pip = [own, "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        subprocess.run([*pip, *project["dependencies"], *NEEDS], check=True)
+        (environment / "lib" / f"python{version}" / "site-packages" / "txroom.pth").write_text(f"{ROOT}\n")
         stamp.touch()
     return own
 
 
 def test(version: str, python: Path) -> tuple[str, int, str]:
     """Run the tests. Returns the version, the exit status and the output."""
+    python = prepare(version, python)
     report = ROOT / "build" / "results" / f"unit-{version}.xml"
     run = subprocess.run(
         [python, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider",
          "-W", "ignore::DeprecationWarning",
          f"--junit-xml={report}", "tests", "--ignore=tests/functional"],
-        cwd=ROOT, env={**os.environ, "TXROOM_EXAMPLES": EXAMPLES}, text=True,
+        cwd=ROOT, env={**os.environ, "TXROOM_EXAMPLES": EXAMPLES, "TXROOM_ENGINES": ""}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     return version, run.returncode, run.stdout
@@ -85,11 +95,10 @@ def main() -> int:
     missing = [version for version, python in found.items() if python is None]
     if missing:
         print(f"not tested, since they are not installed: Python {', '.join(missing)}", flush=True)
-    # Not in parallel, since each writes the metadata of the package into the source tree.
-    prepared = {version: prepare(version, python) for version, python in found.items() if python is not None}
+    pythons = {version: python for version, python in found.items() if python is not None}
     isGood = True
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for version, status, output in pool.map(lambda each: test(*each), prepared.items()):
+        for version, status, output in pool.map(test, pythons.keys(), pythons.values()):
             last = output.strip().splitlines()[-1:] or ["no output"]
             print(
                 f"Python {version}: {last[0]}" if status == 0 else f"Python {version} FAILED\n{output}",

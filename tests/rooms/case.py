@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from random import Random
 from typing import Any, TypeVar, cast
@@ -20,6 +21,8 @@ from txroom.testing import Client, MemoryReactor, RoomHarness
 
 MSGPACK = "txroom.v1.msgpack"
 Case = TypeVar("Case", bound=type["RoomTestCase"])
+#: The engines on which tests are run besides the one in memory.
+ENGINES = os.environ.get("TXROOM_ENGINES", "lagging redis").split()
 
 
 def hostOf(room: Room) -> Host:
@@ -249,11 +252,13 @@ def _addClass(case: type[RoomTestCase], ending: str, **more: Any) -> None:
 
 def onRedisToo(case: Case) -> Case:
     """Run the tests of a class on Redis too: adds a second class to its module."""
-    _addClass(case, "OnRedis", **_SLOW, isOnRedis=True)
+    if "redis" in ENGINES:
+        _addClass(case, "OnRedis", **_SLOW, isOnRedis=True)
     return case
 
 
 def onBothEngines(case: Case) -> Case:
     """Run the tests of a class on the lagging engine and on Redis too: adds two classes to its module."""
-    _addClass(case, "OnLaggingEngine", **_SLOW)
+    if "lagging" in ENGINES:
+        _addClass(case, "OnLaggingEngine", **_SLOW)
     return onRedisToo(case)
