@@ -30,7 +30,7 @@ class DefaultRunTests(NodesTestCase):
         self.assertFalse(self.isEpochKept())
 
     def test_leases(self) -> None:
-        """A lease that has ended while Redis was away does not cost a node its rooms, if it comes back soon."""
+        """A lease that has ended while Redis was away does not cost a node its rooms, if it is soon back."""
         first, second = self.start()
         room = first.join().id
         epoch = self.epochOf(first, room)
