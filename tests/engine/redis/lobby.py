@@ -177,6 +177,11 @@ class Lobby:
         self.mayHaveEnded.add(room)
         asked.addCallbacks(lambda _: self.ended.add(room), lambda failure: None)
 
+    def failing(self) -> None:
+        """Something is about to fail, and so may the ends of rooms that are only beginning."""
+        for name in ("few", "match", "hall"):
+            self.ended.difference_update(self.existing(name))
+
     # -- what must hold
 
     def existing(self, name: str) -> list[str]:

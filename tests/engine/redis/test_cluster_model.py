@@ -445,6 +445,7 @@ class World:
         """Something happens."""
         kind, which, amount = step
         if kind in FAULTS:
+            self.lobby.failing()
             self.faults += kind != "die"
             self.calmSince = INFINITY
         self.doStep(kind, which, amount)

@@ -267,6 +267,17 @@ class CreatingTests(SynchronousTestCase):
             [first, second, third], [[Made(rooms[0], True)], [Made(rooms[0], False)], [Made(rooms[1], True)]]
         )
 
+    def test_slowly(self) -> None:
+        """Those that wait go on to wait if it takes long, also while the next room is being created."""
+        first, second = self.a.make(seats=2), self.b.make(seats=2)
+        self.b.make(seats=2)
+        for _ in range(5):
+            self.clock.advance(LOOK)
+            self.settle()
+        self.assertEqual((second, len(self.b.opening)), ([], 1))
+        room = self.a.open()
+        self.assertEqual((first, second), ([Made(room, True)], [Made(room, False)]))
+
     def test_makerFails(self) -> None:
         """If the room can't be opened, those that wait are told, and the next request creates a room."""
         first, second = self.a.make(), self.b.make()

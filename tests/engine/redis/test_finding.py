@@ -117,6 +117,29 @@ class FinderTests(SynchronousTestCase):
         self.assertEqual(len(more[0]), 1)
         self.assertEqual((self.found(), self.redis.sent), (["r"], []))
 
+    def test_taken(self) -> None:
+        """If a room of this node is listed at another one, that is told, however this node learns of it."""
+        taken: list[str] = []
+        self.finder.onTaken = taken.append
+        for room in "rst":
+            self.own(room)
+        self.load(r=self.listed("other", "r", 2), s=self.listed("me", "s"))
+        self.hear("other", "t", self.listed("other", "t", 2))
+        self.assertEqual(taken, ["r", "t"])
+
+    def test_opened(self) -> None:
+        """Those that wait for a room are told that it is open also if that is read, and not heard."""
+        told, later = [fired(self.finder.whenListed(room, "other")) for room in "rs"]
+        self.load(r=self.listed("other", "r"), s=Listed("other"))
+        self.assertEqual((told, later), ([True], []))
+
+    def test_needed(self) -> None:
+        """Listings that this node needs and that could not be read are read with the next ones."""
+        self.finder.loadAgain([("/rooms", "chat")])
+        self.redis.answer(Lost("gone"))
+        self.finder.loadAgain(())
+        self.assertEqual(self.redis.sent, [("HGETALL", KEY)])
+
     def test_many(self) -> None:
         """Very many listings are read some at a time."""
         rooms = {f"r{index}": self.listed("other", f"r{index}") for index in range(2 * MANY + 1)}

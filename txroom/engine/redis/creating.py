@@ -143,7 +143,8 @@ class Creating:
             if making.isMade and not self._mayBeOpen(making.room):
                 tried = [*tried, making.room]
                 continue
-            isOpen = making.isMade or await self._wait(place, making.room, making.node, until)
+            listings = self._keys.listings(application, name)
+            isOpen = making.isMade or await self._wait(place, listings, making, until)
             if isOpen is not None:
                 return Made(making.room if isOpen else None, False)
             await self._waits.pause(PAUSE)
@@ -191,20 +192,21 @@ class Creating:
         finally:
             self._redis.send(_ignore, *self._scripts.command("made", (place,), (token, remembered)))
 
-    async def _wait(self, place: bytes, room: str, node: str, until: float) -> bool | None:
+    async def _wait(self, place: bytes, listings: bytes, making: Making, until: float) -> bool | None:
         """
         Wait for a room that another request creates.
 
         Returns:
             Whether it is open or could not be created; `None`: its node is lost, or it takes too long.
         """
+        room, node = making.room, making.node
         listed = self._finder.whenListed(room, node)
         while not listed.called:
             seconds = min(LOOK, until - self._waits.seconds())
             if seconds <= 0 or self._waits.isStopped or not self._isAlive(node):
                 break
             await self._waits.either(listed, seconds)
-            if not listed.called and not await self._isBeingMade(place, room):
+            if not listed.called and not await self._isBeingMade(place, listings, room):
                 await self._waits.either(listed, LOOK)  # its listing may be on its way
                 break
         if listed.called:
@@ -221,9 +223,12 @@ class Creating:
     def _isAlive(self, node: str) -> bool:
         return node == self._node or self._lease.stateOf(node) is not NodeState.GONE
 
-    async def _isBeingMade(self, place: bytes, room: str) -> bool:
+    async def _isBeingMade(self, place: bytes, listings: bytes, room: str) -> bool:
+        """Return whether a room is being created; if it has no seat left, the next one may be too by now."""
         try:
-            return bool(await self._redis.ask("HGET", place, "room") == room.encode())
+            if await self._redis.ask("HGET", place, "room") == room.encode():
+                return True
+            return bool(await self._redis.ask("HEXISTS", listings, room))
         except Exception:  # Redis can't be reached: then nobody knows
             return True
 

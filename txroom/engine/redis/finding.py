@@ -85,6 +85,8 @@ class Finder:
         self._unsure: dict[str, NewChange] = {}
         self._loading: dict[Group, list[Deferred[None]]] = {}
         self._loaded: set[Group] = set()
+        #: The names whose listings this node always needs. If they can't be read, they are read later.
+        self._needed: set[Group] = set()
         #: What other nodes have published while a hash was being read.
         self._meanwhile: list[Changes] = []
         #: Those that wait for rooms that are being created, with the nodes that create them.
@@ -373,9 +375,14 @@ class Finder:
         except (msgspec.MsgspecError, UnicodeError):
             self._log.error("the listing of room {room!r} can't be read", room=field)
             return
-        if room not in self._here:
-            self._doubtful.pop(room, None)
-            self.index.put(*group, room, listed)
+        if room in self._here:
+            if listed.node != self._node:
+                self.onTaken(room)
+            return
+        self._doubtful.pop(room, None)
+        self.index.put(*group, room, listed)
+        if listed.listing is not None and room in self._waiting:
+            self._tellWaiters(room, True, listed.node)
 
     def _read(self, result: object, group: Group) -> None:
         waiters = self._loading.pop(group)
@@ -403,8 +410,14 @@ class Finder:
                     self.index.remove(room)
 
     def loadAgain(self, groups: Iterable[Group]) -> Deferred[Any]:
-        """Read all listings, since this node may have missed some."""
-        loads = [self.load(*group) for group in {*groups, *self._loaded}]
+        """
+        Read all listings, since this node may have missed some.
+
+        Args:
+            groups: Names whose listings this node needs from now on.
+        """
+        self._needed.update(groups)
+        loads = [self.load(*group) for group in self._needed | self._loaded]
         return DeferredList(loads, consumeErrors=True)
 
 
