@@ -59,10 +59,10 @@ class RuntimeDirectoryTests(SynchronousTestCase):
 
     def test_parents(self) -> None:
         """The directories of this process's user are not used for another one."""
-        environ = {"TMPDIR": "/mine", "XDG_RUNTIME_DIR": "/run/user/0"}
+        environ = {"TMPDIR": "/mine", "XDG_RUNTIME_DIR": "/run/user/0", "RUNTIME_DIRECTORY": "/run/a:/b"}
         first, last = ["/tmp", "/var/tmp"], ["/run", "/dev/shm", "/state"]
         ours = [str(path) for path in runtimeParents(environ, US, Path("/state"))]
-        self.assertEqual(ours, ["/mine", *first, "/run/user/0", *last])
+        self.assertEqual(ours, ["/mine", *first, "/run/a", "/run/user/0", *last])
         other = Owner(os.geteuid() + 1, 0)
         theirs = [str(path) for path in runtimeParents(environ, other, Path("/state"))]
         self.assertEqual(theirs, first + last)

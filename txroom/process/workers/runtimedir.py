@@ -28,8 +28,8 @@ def runtimeParents(environ: Mapping[str, str], owner: Owner, last: Path | None) 
 
     Args:
         environ: The environment. Its directories are those of the user who runs this process, so they are
-            left out if the store runs as somebody else. XDG_RUNTIME_DIR comes late because it is in memory,
-            and because it is removed when the user logs out.
+            left out if the store runs as somebody else. Those for runtime files, of systemd and of the user's
+            session, come late because they are in memory, and the latter is removed when the user logs out.
         owner: Who the store runs as.
         last: A directory to use if there is no other one.
     """
@@ -38,6 +38,7 @@ def runtimeParents(environ: Mapping[str, str], owner: Owner, last: Path | None) 
         environ.get("TMPDIR") if isSame else None,
         "/tmp",
         "/var/tmp",
+        environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] if isSame else None,
         environ.get("XDG_RUNTIME_DIR") if isSame else None,
         "/run",
         "/dev/shm",
