@@ -168,6 +168,9 @@ class Commands:
         if self.random.random() < 0.3:
             self.pair.run("release", room, self.token(room), 50_000)
 
+    def strand(self) -> None:
+        self.pair.run("strand", self.room()[:1])
+
     def handover(self) -> None:
         room = self.room()
         choice = self.random.choice

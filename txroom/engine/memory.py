@@ -35,6 +35,7 @@ from ..rooms.contract.ports import (
     Outlet,
     Owner,
     RoomHost,
+    StrandedRoom,
 )
 from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import runCoroutine
@@ -122,6 +123,10 @@ class MemoryEngine:
 
     def nodeEnded(self, node: str) -> None:
         """Do nothing, since there is no other node."""
+
+    def stranded(self) -> list[StrandedRoom]:
+        """Return nothing, since a room that can't be opened has never been one."""
+        return []
 
     def health(self) -> str | None:
         """Return `None`, since nothing can be wrong."""

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..core.awaitables import firstFailure
@@ -20,7 +20,7 @@ from ..protocol.errors import RoomError
 from ..rooms.application import RoomApplication
 from ..rooms.contract.asks import Command, Inspect, Kick, SendTo, unanswered
 from ..rooms.contract.listing import Listing
-from ..rooms.contract.ports import ASK_SECONDS, EngineService
+from ..rooms.contract.ports import ASK_SECONDS, EngineService, StrandedRoom
 
 #: How many rooms are asked at the same time.
 AT_ONCE = 200
@@ -172,6 +172,18 @@ class Cluster:
             if userId in (None, each["userId"])
         ]
         return FoundMembers(members, answers.unanswered)
+
+    def stranded(self) -> Deferred[list[StrandedRoom]]:
+        """
+        Return the rooms that this server could not open, and that no other server has.
+
+        Their `Room.load` has raised an exception, or their name isn't registered here, for example. Their
+        data is kept, and servers try again; see the option ``orphanSeconds`` of `RedisEngine`.
+
+        Returns:
+            A Deferred of the rooms, which has fired.
+        """
+        return succeed(self._engine().stranded())
 
     def broadcast(self, name: str, type: str, data: Any = None) -> Deferred[Answers]:
         """

@@ -13,7 +13,9 @@ from twisted.python.failure import Failure
 from ..rooms.contract.ports import EngineService
 
 #: The methods of an engine.
-_METHODS = ("rooms", "start", "leave", "stay", "handOver", "stop", "nodes", "nodeEnded", "health")
+_METHODS = (
+    "rooms", "start", "leave", "stay", "handOver", "stop", "nodes", "stranded", "nodeEnded", "health",
+)  # fmt: skip
 
 
 class EngineStart:

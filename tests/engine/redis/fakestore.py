@@ -474,6 +474,12 @@ class Store:
         self.doSET(grave, b"", b"PX", args[1])
         return 1
 
+    def runStrand(self, keys: Any, args: Any) -> Any:
+        if b"tok" not in self._hash(keys[0]):
+            return 0
+        self.doHSETNX(keys[0], b"stranded", b"%d" % self.now)
+        return int(self._hash(keys[0])[b"stranded"])
+
     def runHandover(self, keys: Any, args: Any) -> Any:
         token = self.doHGET(keys[0], b"tok")
         if token is None:

@@ -58,7 +58,9 @@ class TestNode:
         self._roomClass = roomClass
         self._options = options
         self.connections: list[FakeClient] = []
-        self.engine = RedisEngine("redis://fake", connect=self._connect, run=case.dataRun)
+        self.engine = RedisEngine(
+            "redis://fake", connect=self._connect, run=case.dataRun, orphanSeconds=case.orphanSeconds
+        )
         self.failures: list[Any] = []
         self.app = RoomApplication(path=path)
         self.harness = RoomHarness(self._makeServer, clock=case.clock)
@@ -137,6 +139,8 @@ class NodesTestCase(SynchronousTestCase):
     """Tests of several nodes."""
 
     roomClass: type[Room] = Chat
+    #: See `RedisEngine`.
+    orphanSeconds = 86400.0
     #: The argument `run` of the engines.
     dataRun: str | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.engine.redis.nodes import NodesTestCase
+from tests.engine.redis.nodes import NodesTestCase, TestNode
 from txroom import Client, Room, message
 
 
@@ -76,3 +76,99 @@ class ComingBackTests(NodesTestCase):
         self.advance(15)
         room: Any = second.app.rooms[ada.id]
         self.assertEqual((room.count, room.isRestored, len(room.clients)), (3, True, 1))
+
+
+class StrandedTests(NodesTestCase):
+    """Rooms that no node can open are kept for a while."""
+
+    roomClass = Counter
+
+    def stranded(self, node: TestNode) -> list[Any]:
+        """What a node says of the rooms that it can't open."""
+        return list(self.result(node.harness.server.cluster.stranded()))
+
+    def breakLoad(self) -> None:
+        """From now on rooms can't be loaded."""
+        self.patch(Counter, "load", lambda room, data, version: 1 / 0)
+
+    def test_load(self) -> None:
+        """A room that can't be loaded waits with its data and its members, and others can be joined."""
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        self.result(bob.calling("add", 5))
+        load = Counter.load
+        self.breakLoad()
+        first.kill()
+        self.advance(20)
+        self.assertEqual(self.whereIs(bob.id), [])
+        (known,) = self.stranded(second)
+        self.assertEqual((known.room, known.name, known.application), (bob.id, "chat", "/rooms"))
+        self.assertIn("can't be loaded", known.why)
+        self.assertEqual((bob.state, bob.events), ("away", ["reconnecting"]))
+        carol = second.join()
+        self.assertNotEqual(carol.id, bob.id)
+        self.advance(60)
+        tried = len(self.flushLoggedErrors(ZeroDivisionError))
+        self.assertTrue(2 <= tried <= 6, tried)
+        self.patch(Counter, "load", load)
+        self.advance(85)
+        self.assertEqual((self.whereIs(bob.id), self.stranded(second)), ([second], []))
+        self.assertEqual((bob.events, bob.room.state), (["reconnecting", "recovered"], "joined"))
+        self.assertEqual(self.result(bob.calling("add", 1)), 6)
+        self.assertNotIn(b"stranded", self.redis.fields(f"txr:{{{bob.id}}}".encode()))
+
+    def test_another(self) -> None:
+        """Another node may be able to load it."""
+        first, second, third = self.start(3)
+        first.join()
+        bob = second.join()
+        load = Counter.load
+
+        def loads(room: Any, data: Any, version: int) -> None:
+            if room.application is second.app:
+                raise ValueError("not here")
+            load(room, data, version)
+
+        self.patch(Counter, "load", loads)
+        first.kill()
+        self.advance(60)
+        self.assertEqual((self.whereIs(bob.id), self.stranded(second)), ([third], []))
+        self.assertNotIn(b"stranded", self.redis.fields(f"txr:{{{bob.id}}}".encode()))
+        self.flushLoggedErrors(ValueError)
+
+    def test_unregistered(self) -> None:
+        """A room whose name isn't registered waits too."""
+        (first,) = self.start(1)
+        ada = first.join()
+        registration = first.app._registrations["chat"]
+        first.stop()
+        del first.app._registrations["chat"]
+        first.harness.start()
+        self.advance(20)
+        (known,) = self.stranded(first)
+        self.assertEqual(known.room, ada.id)
+        self.assertIn("no rooms are registered as 'chat'", known.why)
+        first.app._registrations["chat"] = registration
+        self.advance(60)
+        self.assertEqual(self.whereIs(ada.id), [first])
+
+    def test_deleted(self) -> None:
+        """It is deleted after `orphanSeconds`, if a node has tried it by then."""
+        (first,) = self.start(1)
+        ada = first.join()
+        self.breakLoad()
+        first.kill()
+        self.advance(200)
+        self.orphanSeconds = 100.0
+        (second,) = self.start(1)
+        self.advance(15)
+        (known,) = self.stranded(second)
+        self.assertEqual(known.room, ada.id)
+        self.advance(80)
+        self.assertEqual(len(self.stranded(second)), 1)
+        self.advance(200)
+        self.assertEqual(self.stranded(second), [])
+        self.assertEqual(self.redis.fields(f"txr:{{{ada.id}}}".encode()), {})
+        self.assertEqual(self.result(second.app.query("chat")), [])
+        self.flushLoggedErrors(ZeroDivisionError)

@@ -309,7 +309,8 @@ class ServerTests(NodesTestCase):
         first, second = self.start()
         server = first.harness.server
         server.addApplication(Application(), path="/plain")
-        rooms, plain = first.harness.connect("/rooms/chat"), first.harness.connect("/plain")
+        factory = server.factory()
+        rooms, plain = (first.harness.connect(path, to=factory) for path in ("/rooms/chat", "/plain"))
         self.settle()
         left = fired(server.leave([second.node.id]))
         self.advance(1)
@@ -323,7 +324,7 @@ class ServerTests(NodesTestCase):
         first, _ = self.start()
         server = first.harness.server
         server.addApplication(Application(), path="/plain")
-        plain = first.harness.connect("/plain")
+        plain = first.harness.connect("/plain", to=server.factory())
         left = fired(server.leave(["1.nobody"]))
         self.advance(KNOWN + 1)
         self.assertIsInstance(left[0].value, HandoverFailed)

@@ -22,10 +22,10 @@ from tests.rooms.model import Step, schedules
 from tests.sortedclock import SortedClock
 from txroom.engine.redis.keys import Keys
 from txroom.rooms.contract.items import Reply
-from txroom.rooms.contract.records import Handled, MemberRecord, MemberRemoved, SeatReserved
+from txroom.rooms.contract.records import Checkpoint, Handled, MemberRecord, MemberRemoved, SeatReserved
 
 KINDS = (
-    "say say say say join leave handle seat turn turn wait cut cut hang wake down up restart flush fail "
+    "say say say say join leave handle seat save turn turn wait cut cut hang wake down up restart flush fail "
     "takeOver takeOver takeOver handOver pause resume long long die"
 )
 ERRORS = ("OOM command not allowed", "MISCONF disk", "NOSCRIPT no", "READONLY replica", "LOADING x")
@@ -153,6 +153,9 @@ class World:
     def seat(self, which: int, amount: int) -> None:
         self.write(SeatReserved(b"s%d" % (which % 3), None, float(amount % 3)))
 
+    def save(self, which: int, amount: int) -> None:
+        self.write(Checkpoint(which % 3, b"%d" % amount))
+
     def turn(self, which: int, amount: int) -> None:
         self.advance(amount / 2000)
 
@@ -269,6 +272,7 @@ class World:
             owner.handled,
             owner.seats,
             sorted(owner.removed),
+            owner.checkpoint,
         )
 
 

@@ -13,8 +13,11 @@ from tests.case import fired
 from txroom import RoomError
 from txroom.engine.redis.here import Here, Owned
 from txroom.engine.redis.journals import Claim, Quarantined
+from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.locating import Orphan, Where
-from txroom.engine.redis.owning import AT_ONCE, HOLD_BACK, Owning
+from txroom.engine.redis.owning import AT_ONCE, Owning
+from txroom.engine.redis.scripts import Scripts
+from txroom.engine.redis.stranded import SHORTEST, StrandedRooms
 from txroom.rooms.contract.listing import Listing
 
 
@@ -85,7 +88,12 @@ class OwningTests(SynchronousTestCase):
         self.here = Here()
         self.journals = StubJournals()
         journals: Any = self.journals
-        self.owning = Owning(self.clock, self.here, journals)
+        redis: Any = self
+        self.stranded = StrandedRooms(
+            self.clock, redis, Scripts(), Keys(), 1000.0, lambda: 5000.0 + self.clock.seconds()
+        )
+        self.sent: list[tuple[Any, ...]] = []
+        self.owning = Owning(self.here, journals, self.stranded)
         self.factory = StubFactory()
         self.factory.owning = self.owning
         factory: Any = self.factory
@@ -95,6 +103,10 @@ class OwningTests(SynchronousTestCase):
 
     def ended(self, owned: Owned, isOurs: bool) -> None:
         self.events.append((owned.host.id, isOurs))
+
+    def send(self, reply: Any, *command: Any) -> None:
+        """A command for Redis."""
+        self.sent.append(command)
 
     def open(self, room: str = "r") -> list[Any]:
         return fired(Deferred.fromCoroutine(self.owning.openNew(room, "/rooms", "chat", {"a": 1}, 5)))
@@ -158,7 +170,7 @@ class OwningTests(SynchronousTestCase):
         self.assertEqual((taken, self.events), ([False], [("r", False)]))
         self.assertTrue(self.owning.isQuarantined("r"))
         self.assertEqual((self.take(), len(self.journals.claims)), ([False], 1))
-        self.clock.advance(HOLD_BACK)
+        self.clock.advance(SHORTEST)
         self.assertFalse(self.owning.isQuarantined("r"))
 
     def test_cantMake(self) -> None:

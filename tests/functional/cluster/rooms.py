@@ -41,6 +41,25 @@ class Ledger(Room):
         return i * 2
 
 
+class Account(Room):
+    """A room that counts, and saves the count with each message."""
+
+    resumeSeconds = 60
+    exact = True
+    balance = 0
+
+    def save(self) -> Any:
+        return {"balance": self.balance}
+
+    def load(self, data: Any, version: int) -> None:
+        self.balance = data["balance"]
+
+    @message("pay")
+    def pay(self, client: Client, amount: int) -> None:
+        self.balance += amount
+        self.broadcast("balance", self.balance)
+
+
 class Deadly(Room):
     """A room that kills its process."""
 
@@ -60,6 +79,7 @@ def makeServer() -> Server:
     server = Server()
     Ledger.isBroken = Path("broken").exists()
     server.register("ledger", Ledger)
+    server.register("account", Account)
     server.register("deadly", Deadly)
     server.register("pair", Pair).filterBy("match")
     server.addHealthPage()

@@ -82,6 +82,35 @@ async def test_killed(directory: Path) -> None:
         assert owner not in {nodes.ownerOf(witness) for witness in crowd.witnesses}
 
 
+async def test_savedRoom(directory: Path) -> None:
+    """All nodes are killed while a room counts: it comes back, and has counted each message once."""
+    async with Nodes(directory, 2) as nodes:
+        clients = [Client(url, reactor=reactor(), minDelay=0.05, maxDelay=0.5) for url in nodes.urls]
+        try:
+            rooms = [await client.joinOrCreate("account") for client in clients]
+            heard: list[list[int]] = [[], []]
+            lost: list[Any] = []
+            for room, balances in zip(rooms, heard, strict=True):
+                room.on("balance", lambda data, offset, balances=balances: balances.append(data))
+                room.on("lost", lost.append)
+            handled = []
+            for number in range(200):
+                handled.append(rooms[number % 2].send("pay", 1).whenHandled())
+                if number == 100:
+                    for node in nodes:
+                        node.kill()
+                    for node in nodes:
+                        node.begin()
+                await sleep(0.002)
+            await within(gatherResults(handled), seconds=60)
+            await until(lambda: [len(each) for each in heard] == [200, 200], f"heard {heard}", 10)
+            assert heard == [[*range(1, 201)]] * 2
+            assert not lost
+        finally:
+            for client in clients:
+                await client.close()
+
+
 async def test_stopped(directory: Path) -> None:
     """The owner is stopped by SIGTERM: it hands its rooms over, and nobody waits for a lease to end."""
     async with Nodes(directory, 2) as nodes:

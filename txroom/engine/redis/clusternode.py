@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from ...core.codes import CloseCode
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
-from ...rooms.contract.ports import Link, NodeInfo, Outlet
+from ...rooms.contract.ports import Link, NodeInfo, Outlet, StrandedRoom
 from .adoption import Adoption
 from .announcing import About, Announcing
 from .answers import Answer, answerOf, isOfReplica
@@ -40,6 +40,7 @@ from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
 from .settings import concerns, runOf
+from .stranded import StrandedRooms
 from .turn import Turn
 from .unlisted import UnlistedRooms
 from .waiting import Waits
@@ -60,6 +61,7 @@ class NodeOptions:
     isDurable: bool
     isRestored: bool
     run: str | None
+    orphanSeconds: float
 
 
 class ClusterNode:
@@ -105,11 +107,14 @@ class ClusterNode:
         self.finder = Finder(waits, redis, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
         self.peers = Peers(clock, node, self, self._channels.publish, self.guard, self.wake, self.lease.now)
         self._turn = Turn(clock, self.journals.flush, self.finder.flush, self.peers.flush)
-        self.owning = Owning(clock, self.here, self.journals)
+        orphanSeconds = options.orphanSeconds
+        self.stranded = StrandedRooms(clock, redis, self._scripts, keys, orphanSeconds, self.lease.now)
+        self.stranded.onFailed = self.finder.strand
+        self.owning = Owning(self.here, self.journals, self.stranded)
         self.owning.onEnded = self._ended
         self.owning.onVanished = self.finder.vanished
         self.finder.onTaken = self.journals.doubt
-        locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
+        locator = self._locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
         unlisted = UnlistedRooms(
             waits, redis, keys, lambda room: room in self.here or room in self.finder.index
         )
@@ -288,7 +293,7 @@ class ClusterNode:
         """After a renewal: an error here must not cost the lease."""
         if self.lease.stage is not Stage.STOPPED:
             self.finder.refresh()
-            self.owning.sweep()
+            self.stranded.sweep()
             self._tellEnded()
             self._announcing.refresh(self.lease.others)
 
@@ -370,6 +375,10 @@ class ClusterNode:
         self._failed(error)
 
     # -- rooms
+
+    def strandedRooms(self) -> list[StrandedRoom]:
+        """Return the rooms that this node could not open, and that no other node has."""
+        return self.stranded.list(lambda room: self._locator.guess(room) is not None)
 
     def loseRooms(self) -> None:
         """Give up the rooms that are left. They may live on at other nodes."""

@@ -11,7 +11,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
-from ...rooms.contract.ports import HandoverFailed, HostFactory, NodeInfo
+from ...core.validation import isAmount
+from ...rooms.contract.ports import HandoverFailed, HostFactory, NodeInfo, StrandedRoom
 from ...rooms.hooks import runCoroutine
 from .address import RedisAddress
 from .answers import UNREACHABLE
@@ -43,9 +44,11 @@ class RedisEngine:
         run: The identity of Redis's data, which stays the same as long as Redis never loses what it has
             confirmed. Messages get a new epoch when it is another one and the node of their room was lost
             too. By default each start of Redis has another.
+        orphanSeconds: After how many seconds a room is deleted that no node can open, because its `load`
+            raises or its name isn't registered; 0: never. Default: a day.
 
     Raises:
-        ValueError: The URL, the prefix or the run is wrong.
+        ValueError: The URL, the prefix, the run or the number of seconds is wrong.
     """
 
     def __init__(
@@ -56,13 +59,18 @@ class RedisEngine:
         durable: bool = False,
         restored: bool = False,
         run: str | None = None,
+        orphanSeconds: float = 86400.0,
         connect: Callable[[Any], Client] | None = None,
     ) -> None:
         address = RedisAddress.parse(url)
         Keys(prefix)
         if run is not None and not run:
             raise ValueError("run: must be a text that is not empty, or None")
-        self._options = NodeOptions(prefix=prefix, isDurable=durable, isRestored=restored, run=run)
+        if not isAmount(orphanSeconds):
+            raise ValueError(f"orphanSeconds={orphanSeconds!r}: must be a number of seconds, 0 or more")
+        self._options = NodeOptions(
+            prefix=prefix, isDurable=durable, isRestored=restored, run=run, orphanSeconds=orphanSeconds
+        )
         self._address = address
         self._connect = connect
         self._applications: dict[str, RedisRooms] = {}
@@ -132,6 +140,10 @@ class RedisEngine:
         """Take over the rooms of a node whose process has ended; see `EngineService.nodeEnded`."""
         if self._node is not None:
             self._node.nodeEnded(node)
+
+    def stranded(self) -> list[StrandedRoom]:
+        """Return the rooms that this node could not open; see `EngineService.stranded`."""
+        return [] if self._node is None else self._node.strandedRooms()
 
     def health(self) -> str | None:
         """Return what is wrong; see `EngineService.health`."""

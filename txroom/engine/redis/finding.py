@@ -325,6 +325,14 @@ class Finder:
                 known.application, known.name, room, Listed(node, listed.generation, listed.listing)
             )
 
+    def strand(self, room: str) -> None:
+        """A room can't be opened here: until it is, let no client join it by its name."""
+        known = self.index.get(room)
+        if known is not None and known.listed.listing is not None:
+            listing = msgspec.structs.replace(known.listed.listing, isLocked=True)
+            listed = msgspec.structs.replace(known.listed, listing=listing)
+            self.index.put(known.application, known.name, room, listed)
+
     def doubt(self) -> None:
         """Redis may have lost the listings, until all nodes have written them again."""
         self._doubtUntil = self._waits.seconds() + DOUBT

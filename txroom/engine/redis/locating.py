@@ -39,6 +39,8 @@ class Orphan(NamedTuple):
     isDead: bool
     #: `None` if the room was never open.
     listing: Listing | None
+    #: Since when no node could open it, in seconds of Redis's clock; `None`: it isn't stranded.
+    strandedSince: float | None = None
 
 
 class Where(Enum):
@@ -53,7 +55,7 @@ class Where(Enum):
 
 Place = AtNode | Orphan | Where
 
-_FIELDS = ("tok", "node", "app", "name", "age", "l")
+_FIELDS = ("tok", "node", "app", "name", "age", "l", "stranded")
 _readListing = msgspec.msgpack.Decoder(Listing).decode
 
 
@@ -104,7 +106,7 @@ class Locator:
             return Where.UNKNOWN
         if room in self._here:
             return Where.HERE
-        token, node, application, name, age, listing = fields
+        token, node, application, name, age, listing, stranded = fields
         if token is None:
             return self._missing(room, notAt)
         owner = (node or b"").decode()
@@ -125,6 +127,7 @@ class Locator:
             token.decode(),
             isDead,
             None if listing is None else _readListing(listing),
+            None if stranded is None else int(stranded) / 1000,
         )
 
     def _missing(self, room: str, notAt: str) -> Place:

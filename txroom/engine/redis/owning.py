@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -18,9 +17,8 @@ from ...rooms.contract.ports import HostFactory, Journal, RoomHost
 from .here import Here, Owned
 from .journals import Claim, Journals, Quarantined
 from .locating import Orphan, Place
+from .stranded import StrandedRooms
 
-#: For how many seconds this node doesn't try to take a room again that it could not open.
-HOLD_BACK = 5.0
 #: The most rooms that are taken at the same time.
 AT_ONCE = 100
 
@@ -44,17 +42,17 @@ class Owning:
     Makes the owners of rooms, and gives them their journals.
 
     Args:
-        clock: The clock.
         here: The rooms of this node.
         journals: The journals of this node.
+        stranded: The rooms that this node could not open.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, here: Here, journals: Journals) -> None:
-        self._clock = clock
+    def __init__(self, here: Here, journals: Journals, stranded: StrandedRooms) -> None:
         self._here = here
         self._journals = journals
+        self._stranded = stranded
         self._factories: dict[str, HostFactory] = {}
         #: The claims of the rooms that are being opened.
         self._claims: dict[str, Claim] = {}
@@ -64,11 +62,9 @@ class Owning:
         self._asked: dict[str, Orphan] = {}
         self._queue: dict[str, Orphan] = {}
         self._running = 0
-        #: The rooms that nobody may take now, and until when.
-        self._quarantined: dict[str, float] = {}
         #: Called with the room that an application has lost or ended.
         self.onEnded: Callable[[Owned, bool], None] = lambda owned, isOurs: None
-        #: Called with a room that was found without ever having been open, and that was deleted.
+        #: Called with a room that was never open, or could not be opened for too long, and was deleted.
         self.onVanished: Callable[[str], None] = lambda room: None
         self.isStopping = False
         #: Whether the rooms are being handed over to other nodes, and no others are opened meanwhile.
@@ -114,18 +110,18 @@ class Owning:
             raise RoomError(ErrorCode.UNAVAILABLE)
         try:
             host = self._factories[claim.application].makeHost(room, claim.name, options)
-        except RoomError:
+        except RoomError as error:
             if claim.seen:
-                self._holdBack(room)
+                self._failed(claim, error.message or error.code)
             raise
         owned = Owned(host, claim.application, claim.age)
         self._here.add(owned)
         self._claims[room] = claim
         try:
             await host.open()
-        except Exception:
+        except Exception as error:
             if claim.seen and owned.generation:  # it was claimed, and could not be opened
-                self._holdBack(room)
+                self._failed(claim, str(error))
             self.ended(host, isOurs=not claim.seen)  # nothing, if its journal has said so
             raise
         finally:
@@ -195,16 +191,12 @@ class Owning:
             queue = self._asked or self._queue
             room = next(iter(queue))
             self._running += 1
-            Deferred.fromCoroutine(self._take(queue.pop(room))).addBoth(self._taken, room)
+            orphan = queue.pop(room)
+            Deferred.fromCoroutine(self._take(orphan)).addBoth(self._taken, orphan)
 
-    def sweep(self) -> None:
-        """Forget the rooms that may be taken again."""
-        for room in list(self._quarantined):
-            self.isQuarantined(room)
-
-    def _holdBack(self, room: str) -> None:
+    def _failed(self, claim: Claim, why: str) -> None:
         """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
-        self._quarantined[room] = self._clock.seconds() + HOLD_BACK
+        self._stranded.failed(claim.room, claim.application, claim.name, why)
 
     @property
     def isBusy(self) -> bool:
@@ -217,32 +209,32 @@ class Owning:
 
     def isQuarantined(self, room: str) -> bool:
         """Return whether this node must not take a room now; its owners have died too often, for example."""
-        until = self._quarantined.get(room)
-        if until is None:
-            return False
-        if until > self._clock.seconds():
-            return True
-        del self._quarantined[room]
-        return False
+        return self._stranded.isHeldBack(room)
 
     async def _take(self, orphan: Orphan) -> None:
         claim = Claim(orphan.room, orphan.application, orphan.name, orphan.age, orphan.token, orphan.isDead)
-        if orphan.application not in self._factories:
-            self._holdBack(orphan.room)
-            raise RoomError(ErrorCode.UNAVAILABLE, "this node doesn't serve the application of the room")
-        if orphan.listing is None:
+        mayEnd = self._stranded.mayEnd(orphan.room, orphan.strandedSince)
+        if mayEnd:
+            self._log.error("room {room} is deleted: no node could open it for too long", room=orphan.room)
+        if orphan.listing is None or mayEnd:
             nobody: Any = _Nobody(claim)
             await (await self._journals.claim(claim, nobody)).release()
+            self._stranded.ended(claim.room)
             self.onVanished(claim.room)
-        else:
-            await self._open(claim, orphan.listing.options)
+            return
+        if orphan.application not in self._factories:
+            self._failed(claim, "this node doesn't serve the application of the room")
+            raise RoomError(ErrorCode.UNAVAILABLE)
+        await self._open(claim, orphan.listing.options)
+        self._stranded.opened(orphan.room)
 
-    def _taken(self, result: object, room: str) -> None:
+    def _taken(self, result: object, orphan: Orphan) -> None:
         self._running -= 1
+        room = orphan.room
         if isinstance(result, Failure):
             error = result.value
             if isinstance(error, Quarantined):
-                self._quarantined[room] = self._clock.seconds() + error.seconds
+                self._stranded.quarantined(room, orphan.application, orphan.name, error.seconds)
                 self._log.error(
                     "room {room}: its owners have died too often; nobody takes it for {seconds:.0f} seconds",
                     room=room,

@@ -34,6 +34,7 @@ NAMES = (
     "release",
     "renew",
     "restarted",
+    "strand",
 )
 
 

@@ -240,6 +240,19 @@ class NodeInfo(NamedTuple):
     pid: int = 0
 
 
+class StrandedRoom(NamedTuple):
+    """A room that this server could not open, and that no other server has."""
+
+    room: str
+    #: The name under which it was registered, and the key of its application.
+    name: str
+    application: str
+    #: Why it could not be opened. The log has more.
+    why: str
+    #: In how many seconds this server tries again.
+    retrySeconds: float
+
+
 class Made(NamedTuple):
     """The result of `Engine.make`."""
 
@@ -388,6 +401,9 @@ class EngineService(Protocol):
 
     def nodes(self) -> list[NodeInfo]:
         """Return the nodes that are alive, this one first; none while it isn't running."""
+
+    def stranded(self) -> list[StrandedRoom]:
+        """Return the rooms that this server could not open, and that no other server has."""
 
     def nodeEnded(self, node: str) -> None:
         """The process of another node has ended, as the caller knows: take over its rooms now."""

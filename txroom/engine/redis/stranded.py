@@ -1,0 +1,136 @@
+"""
+Stranded rooms: those that this node can't open, although no other node has them.
+
+Their `load` raises, their name isn't registered here, or their owners have died too often. Such a room stays
+in Redis as it is. This node leaves it alone for a while, and then tries again; the pause grows with each
+failure. Other nodes may open the room meanwhile, so each node has a list of its own. Since when no node could
+open a room is in Redis, so that the room can be deleted after `orphanSeconds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from ...rooms.contract.ports import StrandedRoom
+from .keys import Keys
+from .resp import Commands
+from .scripts import Scripts
+
+#: The pause after the first failure, in seconds. Each is twice as long as the one before, up to `LONGEST`.
+SHORTEST, LONGEST = 5.0, 300.0
+
+
+@attrs.define
+class _Failures:
+    """What this node knows of a room that it could not open."""
+
+    application: str
+    name: str
+    why: str
+    count: int = 0
+    #: Until when this node leaves it alone, by its clock.
+    until: float = 0.0
+
+
+class StrandedRooms:
+    """
+    The rooms that this node could not open.
+
+    Args:
+        clock: The clock.
+        redis: The connection.
+        scripts: The scripts.
+        keys: The names of keys.
+        orphanSeconds: After how many seconds a room is deleted that no node can open; 0: never.
+        now: Returns the time by Redis's clock, in seconds; `None`: it isn't known.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        redis: Commands,
+        scripts: Scripts,
+        keys: Keys,
+        orphanSeconds: float,
+        now: Callable[[], float | None],
+    ) -> None:
+        self._clock = clock
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = keys
+        self._orphanSeconds = orphanSeconds
+        self._now = now
+        self._rooms: dict[str, _Failures] = {}
+        #: Called with a room that could not be opened.
+        self.onFailed: Callable[[str], None] = lambda room: None
+
+    def isHeldBack(self, room: str) -> bool:
+        """Return whether this node must not try to open a room now."""
+        known = self._rooms.get(room)
+        return known is not None and known.until > self._clock.seconds()
+
+    def failed(self, room: str, application: str, name: str, why: str) -> None:
+        """A room could not be opened here: leave it alone for a while."""
+        known = self._note(room, application, name, why)
+        known.until = self._clock.seconds() + min(SHORTEST * 2.0**known.count, LONGEST)
+        known.count += 1
+        self._redis.send(_ignore, *self._scripts.command("strand", (self._keys.room(room).fields,), ()))
+        self.onFailed(room)
+
+    def quarantined(self, room: str, application: str, name: str, seconds: float) -> None:
+        """The owners of a room have died too often, so Redis lets nobody have it for so many seconds."""
+        known = self._note(room, application, name, "its owners have died too often")
+        known.until = self._clock.seconds() + seconds
+        self.onFailed(room)
+
+    def _note(self, room: str, application: str, name: str, why: str) -> _Failures:
+        known = self._rooms.setdefault(room, _Failures(application, name, why))
+        known.why = why
+        return known
+
+    def opened(self, room: str) -> None:
+        """A room that no node had is open here."""
+        self._rooms.pop(room, None)
+        self._redis.send(_ignore, "HDEL", self._keys.room(room).fields, "stranded")
+
+    def mayEnd(self, room: str, since: float | None) -> bool:
+        """
+        Return whether to delete a room: no node could open it for too long, and this one has tried too.
+
+        Args:
+            room: The room's id.
+            since: When it was stranded, in seconds of Redis's clock; `None`: it wasn't.
+        """
+        now = self._now()
+        known = self._rooms.get(room)
+        if since is None or now is None or known is None or not (known.count and self._orphanSeconds):
+            return False
+        return now - since >= self._orphanSeconds
+
+    def ended(self, room: str) -> None:
+        """A room doesn't exist any more."""
+        self._rooms.pop(room, None)
+
+    def sweep(self) -> None:
+        """Forget the rooms that were not tried again: they have ended, or another node has them."""
+        now = self._clock.seconds()
+        for room, known in list(self._rooms.items()):
+            if now - known.until > LONGEST:
+                del self._rooms[room]
+
+    def list(self, isElsewhere: Callable[[str], bool]) -> list[StrandedRoom]:
+        """Return the stranded rooms; `isElsewhere` returns whether another node has a room."""
+        now = self._clock.seconds()
+        return [
+            StrandedRoom(room, known.name, known.application, known.why, max(0.0, known.until - now))
+            for room, known in self._rooms.items()
+            if not isElsewhere(room)
+        ]
+
+
+def _ignore(reply: Any) -> None:
+    """If Redis doesn't remember it now, it does after the next attempt."""
