@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import endpoints, epollreactor, tcp
+from twisted.internet import endpoints, epollreactor, tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
@@ -46,6 +46,7 @@ def holders(logFile: LogFile) -> Iterator[tuple[Any, str]]:
     proxied = endpoints.serverFromString(REACTOR, "haproxy:tcp:8080")
     yield tcp, "_reservedFD"
     yield tcp.Port, "_logger"
+    yield unix.Port, "_fromListeningDescriptor _preexistingSocket _shouldShutdown"
     yield FileDescriptor(REACTOR), "_tempDataLen _writeDisconnected _writeDisconnecting"
     yield BufferingTLSTransport(factory, Protocol()), "_aggregator"
     yield endpoints, "_SystemdParser _WrapperServerEndpoint _parse"

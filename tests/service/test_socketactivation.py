@@ -5,9 +5,13 @@ Tests for inherited sockets.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import stat
+import tempfile
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, _SystemdParser
 from twisted.internet.interfaces import IReactorSocket
 from twisted.python.systemd import ListenFDs
@@ -16,7 +20,7 @@ from zope.interface import implementer
 
 from txroom import Server
 from txroom.service import socketactivation
-from txroom.service.socketactivation import inheritedSocket, socketsOfProcess, unnamed
+from txroom.service.socketactivation import InheritedEndpoint, inheritedSocket, socketsOfProcess, unnamed
 from txroom.testing import MemoryReactor
 
 
@@ -32,6 +36,36 @@ class AdoptingReactor(MemoryReactor):
         os.close(os.dup(descriptor))  # raises if it was closed
         self.adopted.append((descriptor, family))
         return self.listenTCP(0, factory)
+
+
+class InheritedUNIXTests(SynchronousTestCase):
+    """Listening on an inherited UNIX socket."""
+
+    def test_shared(self) -> None:
+        """
+        The file of the socket keeps its mode, and is not removed, and other processes can go on listening;
+        with Twisted's own port nothing of this is true.
+        """
+        path = os.path.join(tempfile.mkdtemp(), "socket")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        with socket.socket(socket.AF_UNIX) as opened:
+            opened.bind(path)
+            opened.listen(5)
+            os.chmod(path, 0o600)
+            reactor = MemoryReactor()
+            server = Server(clock=reactor)
+            server.listen(InheritedEndpoint(reactor, opened.fileno(), socket.AF_UNIX))
+            server.startService()
+            (port,) = server.ports
+            self.assertEqual(list(reactor.readers), [port])
+            self.assertEqual(port.getHost(), UNIXAddress(path))
+            stopped = server.stopService()
+            reactor.flush()
+            self.successResultOf(stopped)
+            self.assertEqual(reactor.readers, {})
+            self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(path)
 
 
 class InheritedTests(SynchronousTestCase):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
-from twisted.internet import tcp
+from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     AdoptedStreamServerEndpoint,
@@ -27,12 +27,14 @@ from twisted.internet.endpoints import (
     _SystemdParser,
     _WrapperServerEndpoint,
 )
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import ILogObserver, Logger
 from twisted.protocols._sni import TLSServerEndpoint
 from twisted.protocols.haproxy._info import ProxyInfo
 from twisted.protocols.haproxy._v1parser import V1Parser
 from twisted.protocols.haproxy._v2parser import V2Parser
 from twisted.protocols.haproxy._wrapper import HAProxyProtocolWrapper, HAProxyWrappingFactory
+from twisted.python.failure import Failure
 from twisted.python.systemd import ListenFDs
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "HAProxyProtocolWrapper",
     "HAProxyWrappingFactory",
     "acceptProxyHeader",
+    "adoptUNIXPort",
     "argumentsOf",
     "belowProxy",
     "belowTLS",
@@ -79,6 +82,42 @@ def reserveDescriptor() -> None:
     """
     if not tcp._reservedFD.available():
         tcp._reservedFD.reserve()
+
+
+class InheritedUNIXPort(unix.Port):
+    """
+    A listening UNIX socket that another process has opened, and that others may have too.
+
+    Twisted's own port would give the socket's file another mode, and at its end remove the file and shut the
+    socket down in all processes.
+    """
+
+    _shouldShutdown = False
+    factory: Any
+    fileno: Any
+
+    def startListening(self) -> None:
+        """Accept connections."""
+        opened: Any = self._preexistingSocket
+        self._preexistingSocket = None
+        self.factory.doStart()
+        self.socket = opened
+        self.fileno = opened.fileno
+        self.connected = True
+        self.numberAccepts = 100
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close this process's descriptor."""
+        tcp.Port.connectionLost(self, reason)
+
+
+def adoptUNIXPort(reactor: Any, descriptor: int, factory: IProtocolFactory) -> IListeningPort:
+    """Listen on a copy of the descriptor of a UNIX socket, which must not block."""
+    port = InheritedUNIXPort._fromListeningDescriptor(reactor, descriptor, factory)
+    port.startListening()
+    listening: IListeningPort = port
+    return listening
 
 
 # -- endpoints

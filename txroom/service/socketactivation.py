@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from twisted.python.systemd import ListenFDs
 from zope.interface import implementer
 
-from ..core.twistedinternet import socketsHandedDown
+from ..core.twistedinternet import adoptUNIXPort, socketsHandedDown
 
 #: The first descriptor.
 _START = 3
@@ -56,6 +56,8 @@ class InheritedEndpoint:
 
     def _adopt(self, factory: IProtocolFactory) -> IListeningPort:
         setNonBlocking(self._descriptor)
+        if self._family == socket.AF_UNIX:
+            return adoptUNIXPort(self._reactor, self._descriptor, factory)
         port: IListeningPort = self._reactor.adoptStreamPort(self._descriptor, self._family, factory)
         return port
 
