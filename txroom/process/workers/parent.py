@@ -213,6 +213,10 @@ class Workers(Service):
         if self._store is None:
             self._startWorkers(self.settings)
         else:
+            self._reactor.callWhenRunning(self._startStore)
+
+    def _startStore(self) -> None:
+        if self.running and self._store is not None:
             self._store.start().addCallbacks(self._storeStarted, self._storeNotStarted)
 
     def _storeStarted(self, url: str) -> None:
