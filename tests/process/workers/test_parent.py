@@ -21,6 +21,7 @@ from txroom.process import Workers, starting
 from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
+from txroom.process.workers.notifying import Notifier
 from txroom.process.workers.pipe import Deaf, Report, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
 
@@ -294,6 +295,23 @@ class WorkersTests(WorkersTestCase):
         self.successResultOf(stopped)
         self.start(workers, serve=False)
         self.assertEqual((len(self.reactor.processes), len(self.reactor.ports)), (4, 1))
+
+    def test_notified(self) -> None:
+        """The service manager is told when it serves, when it reloads and has done so, and when it stops."""
+        notes: list[str] = []
+        for name in ("ready", "reloading", "stopping"):
+            self.patch(Notifier, name, lambda notifier, name=name: notes.append(name))
+        workers = self.start()
+        self.assertEqual(notes, ["ready"])
+        workers.reload()
+        new = self.reactor.processes[2:]
+        self.assertEqual((len(new), notes), (2, ["ready", "reloading"]))
+        new[0].end(status=1)
+        new[1].end(status=1)
+        self.reactor.advance(1)
+        self.assertEqual(notes, ["ready", "reloading", "ready"])
+        workers.stopService()
+        self.assertEqual(notes[3:], ["stopping"])
 
     def test_neverStarted(self) -> None:
         """A service that was not started stops at once."""

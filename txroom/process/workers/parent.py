@@ -29,6 +29,7 @@ from ..settings import DEFAULT_PORT, Settings
 from ..signals import ProcessSignals
 from ..starting import exitBecause, startOrExit
 from .child import WorkerProcess, WorkerSide
+from .notifying import Notifier
 from .pipe import Ready, ReloadCertificates, Start
 from .processors import usableProcessors
 from .spawning import keptAfter, socketsFor, spawn
@@ -135,6 +136,9 @@ class Workers(Service):
         #: What the next worker serves.
         self._started = self.settings
         self._served: list[str] = []
+        self._notifier = Notifier(os.environ)
+        #: Whether a worker has served since the start.
+        self._isReady = False
 
     # -- before the start
 
@@ -234,6 +238,7 @@ class Workers(Service):
 
     def _startWorkers(self, settings: Settings) -> None:
         self._started = settings
+        self._isReady = False
         self._supervisor = Supervisor(self._reactor, self.count, self._spawn, self)
         self._supervisor.start()
         # Not for those that replace the first workers: Redis was only started once with an older copy.
@@ -266,6 +271,7 @@ class Workers(Service):
         the sockets.
         """
         super().stopService()
+        self._notifier.stopping()
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -290,8 +296,9 @@ class Workers(Service):
         start or can't open a room, the old ones go on. The workers stay if their rooms are in their memory.
         """
         if self._supervisor is not None:
+            self._notifier.reloading()
             self._supervisor.tell(ReloadCertificates())
-            self._supervisor.reload()
+            self._supervisor.reload().addCallback(lambda _: self._notifier.ready())
 
     def _hangUp(self) -> None:
         reopenLogs(self._log)
@@ -309,6 +316,9 @@ class Workers(Service):
 
     def ready(self, message: Ready) -> None:
         """A worker serves; see `SupervisorSide`."""
+        if not self._isReady:
+            self._isReady = True
+            self._notifier.ready()
         if message.served != self._served:
             self._served = message.served
             for line in message.served:

@@ -5,7 +5,7 @@ The supervisor of the workers: it starts them, starts those again that have ende
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -156,16 +156,20 @@ class Supervisor:
 
     # -- reloads
 
-    def reload(self) -> None:
+    def reload(self) -> Deferred[None]:
         """
         Replace all workers by new ones; see `reloading`. Does nothing while that is going on, and if the
         rooms of the workers live in their memory.
+
+        Returns:
+            A Deferred that fires at the end, also if the reload was given up.
         """
         serving = self.serving
         if self._isReloading or self._isStopping or not all(worker.node for worker in serving) or not serving:
-            return
+            return succeed(None)
         self._isReloading = True
-        Deferred.fromCoroutine(Reload(self._clock, self).run()).addBoth(self._reloaded)
+        reloaded: Deferred[Any] = Deferred.fromCoroutine(Reload(self._clock, self).run())
+        return reloaded.addBoth(self._reloaded)
 
     def _reloaded(self, result: object) -> None:
         self._isReloading = False
