@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from tests.engine.redis.mesh import joinedOf, joinOf, messageOf
 from tests.engine.redis.test_talk import SEND, TalkCase
 from txroom.core.codes import CloseCode
-from txroom.engine.redis import peer
+from txroom.engine.redis import sending
 from txroom.engine.redis.packets import Deliver, Packet, Reset, decode, encode
 from txroom.engine.redis.remote import RemoteLink, Unreached
 from txroom.protocol.errors import RoomError
@@ -222,7 +222,7 @@ class ConfirmationTests(PeerCase):
         self.a.peers.resend()
         self.mesh.settle()
         self.assertEqual([frame.n for frame in self.room.links["l"].frames], [0, 1, 2])
-        self.assertEqual(len(self.mesh.published), 3)
+        self.assertEqual(len(self.mesh.published), 2)
         self.assertEqual((self.a.peers.resets, self.b.peers.resets), (0, 0))
 
     def test_arrived(self) -> None:
@@ -251,8 +251,8 @@ class ConfirmationTests(PeerCase):
         self.assertEqual((self.a.peers.resets, self.b.peers.resets), (0, 0))
 
     def test_tooMany(self) -> None:
-        """If too many are unconfirmed, the pair ends, and nothing is kept."""
-        self.patch(peer, "MAX_UNCONFIRMED", 10)
+        """If too many messages wait, the pair ends, and nothing is kept."""
+        self.patch(sending, "KEPT_SIZE", 10 * sending.MESSAGE_COST)
         self.mesh.fault = self.mesh.fail
         for _ in range(11):
             self.link.submit(SEND)
@@ -265,7 +265,7 @@ class ConfirmationTests(PeerCase):
 
     def test_tooLarge(self) -> None:
         """If they are too large too."""
-        self.patch(peer, "UNCONFIRMED_SIZE", 1000)
+        self.patch(sending, "KEPT_SIZE", 1000)
         self.mesh.fault = self.mesh.fail
         self.link.submit(Send("say", b"x" * 2000))
         self.mesh.settle()
@@ -273,7 +273,7 @@ class ConfirmationTests(PeerCase):
 
     def test_size(self) -> None:
         """Confirmed packets don't count."""
-        self.patch(peer, "UNCONFIRMED_SIZE", 1000)
+        self.patch(sending, "KEPT_SIZE", 1000)
         for _ in range(10):
             self.link.submit(Send("say", b"x" * 500))
             self.mesh.settle()

@@ -132,7 +132,13 @@ class Told(Struct, frozen=True, array_like=True, tag=10):
     isElsewhere: bool = False
 
 
-PacketMessage = Attach | Attached | Submit | Drop | Deliver | Group | Detach | Reset | Ask | Told
+class Read(Struct, frozen=True, array_like=True, tag=11):
+    """The sender has read the packets of the receiver up to this number; see `sending`."""
+
+    seq: int
+
+
+PacketMessage = Attach | Attached | Submit | Drop | Deliver | Group | Detach | Reset | Ask | Told | Read
 
 
 class Head(Struct, frozen=True, array_like=True):

@@ -1,10 +1,10 @@
 """
 Our side of what we and one other node say to each other: one talk after another.
 
-The peer sends the messages of a talk, one packet for each turn, and keeps each packet until the channel has
-confirmed it. After a reconnect of the channel it sends the unconfirmed packets again; the other node drops
-those that it had. Every `BEAT_SECONDS` it sends a beat if anything depends on the talk, so that the loss of a
-last packet is noticed too.
+The peer sends the messages of a talk, one packet for each turn unless they are large (see `sending`), and
+keeps each packet until the channel has confirmed it. After a reconnect of the channel it sends the
+unconfirmed packets again; the other node drops those that it had. Every `BEAT_SECONDS` it sends a beat if
+anything depends on the talk, so that the loss of a last packet is noticed too.
 
 When the talk ends, and what happens then:
 
@@ -13,7 +13,7 @@ why                                            the other node
 =============================================  ==========================================================
 a packet was lost, or makes no sense           is told by `Reset` (`Verdict.LOST`)
 nobody has received a packet                   will notice, or is gone
-too many packets are unconfirmed               is told by `Reset`, when it can be reached again
+too much is unconfirmed, or waits              is told by `Reset`, when it can be reached again
 it has begun a new pair (`Verdict.ANEW`)       knows
 it has sent `Reset`                            knows
 it is gone                                     is told, in case that it is not
@@ -23,21 +23,19 @@ it is gone                                     is told, in case that it is not
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
-from .packets import VERSION, Head, Packet, PacketMessage, Reset, encode
+from .packets import VERSION, Head, Packet, Reset, encode
 from .pair import Verdict
+from .sending import Sending
 from .talk import Shared, Talk
 
 #: The seconds between beats.
 BEAT_SECONDS = 2.0
-#: The most packets, and bytes of packets, that the channel has not confirmed.
-MAX_UNCONFIRMED = 4096
-UNCONFIRMED_SIZE = 16 << 20
 #: So many pairs of the other node that have ended are remembered, should their packets arrive late.
 MAX_ENDED = 64
 
@@ -67,10 +65,6 @@ class Peer:
         self._publish = publish
         self._wake = wake
         self._ended: deque[int] = deque(maxlen=MAX_ENDED)
-        self._unconfirmed: dict[int, bytes] = {}
-        self._size = 0
-        #: Whether the channel has failed to confirm a packet.
-        self._hasFailed = False
         #: Whether a beat of the other node has been answered since the last look.
         self._hasAnswered = False
         #: Whether it was logged that nobody receives the packets.
@@ -78,48 +72,41 @@ class Peer:
         #: The numbers of packets and beats that were sent, and of talks that have ended.
         self.packets = 0
         self.resets = 0
-        self.talk = self._newTalk()
+        self._start()
 
     @property
     def isIdle(self) -> bool:
         """Whether the peer may be forgotten."""
-        return not (self.talk.isBusy or self.talk.queue or self._unconfirmed)
+        return not (self.talk.isBusy or self.talk.queue) and self._sending.isIdle
 
-    def _newTalk(self) -> Talk:
-        return Talk(self._shared, self.node, lambda: self._wake(self))
+    def _start(self) -> None:
+        """Begin a talk."""
+        self.talk = Talk(self._shared, self.node, self._wakeUp, self._read)
+        self._sending = Sending(self.talk, self._packet, self._send)
+
+    def _wakeUp(self) -> None:
+        self._wake(self)
 
     # -- to the other node
 
     def flush(self) -> None:
-        """Send the messages of this turn in one packet."""
-        talk = self.talk
-        messages: tuple[PacketMessage, ...] = tuple(talk.queue)
-        talk.queue = []
-        if not messages:
-            return
-        number = talk.pair.sent + 1
-        try:
-            data = encode(self._packet(number, messages))
-        except Exception:
-            messages = talk.encodable(messages)
-            if not messages:
-                return
-            data = encode(self._packet(number, messages))
-        talk.pair.sent = number
-        self._unconfirmed[number] = data
-        self._size += len(data)
-        if not self._hasFailed:  # else the channel isn't connected, and must get the earlier ones first
-            self._send(number, data)
-        if len(self._unconfirmed) > MAX_UNCONFIRMED or self._size > UNCONFIRMED_SIZE:
-            self._log.warn("too many packets for node {node} are unconfirmed", node=self.node)
+        """Send the messages of this turn, and those that have waited, as far as they may go."""
+        self._sending.flush()
+        if self._sending.isTooMuch:
+            self._log.warn("too much waits to be sent to node {node}", node=self.node)
             self.reset()
+
+    def _read(self, number: int) -> None:
+        """The other node has read the packets up to that number."""
+        if self._sending.read(number):
+            self._wakeUp()
 
     def beat(self) -> None:
         """Tell the other node the number of the last packet; or send again what was not confirmed."""
         talk = self.talk
         talk.beat()
         self._hasAnswered = False
-        if self._hasFailed:
+        if self._sending.hasFailed:
             self.resend()
         elif talk.isBusy:
             self._sendBeat()
@@ -136,21 +123,18 @@ class Peer:
         The other node has something that depends on the talk, and this one has nothing, so that it sends no
         beats. Send one: the other node may have lost the last packet, such as the end of its links.
         """
-        if not (self.talk.isBusy or self._hasAnswered or self._hasFailed):
+        if not (self.talk.isBusy or self._hasAnswered or self._sending.hasFailed):
             self._hasAnswered = True
             self._sendBeat()
 
     def resend(self) -> None:
         """The channel is connected again: send the packets again that it has not confirmed, in order."""
-        if not self._hasFailed:
-            return
-        self._hasFailed = False
-        for number, data in self._unconfirmed.items():
-            self._send(number, data)
+        if self._sending.hasFailed:
+            self._sending.resend()
 
-    def _packet(self, number: int, messages: tuple[PacketMessage, ...]) -> Packet:
+    def _packet(self, number: int, messages: Sequence[Any]) -> Packet:
         pair = self.talk.pair
-        return Packet(VERSION, self._own, pair.number, pair.theirs, number, messages)
+        return Packet(VERSION, self._own, pair.number, pair.theirs, number, messages)  # type: ignore[arg-type]  # encoded as a list too
 
     def _send(self, number: int, data: bytes) -> None:
         self.packets += 1
@@ -160,11 +144,9 @@ class Peer:
         if talk is not self.talk:
             return
         if type(heard) is not int:
-            self._hasFailed = True
+            self._sending.hasFailed = True
             return
-        data = self._unconfirmed.pop(number, None)
-        if data is not None:
-            self._size -= len(data)
+        self._sending.confirmed(number)
         if not heard:
             self._unheard(number)
 
@@ -181,8 +163,8 @@ class Peer:
 
     # -- from the other node
 
-    def received(self, packet: Packet) -> None:
-        """Handle a packet of the other node. Called for every packet."""
+    def received(self, packet: Packet, size: int) -> None:
+        """Handle a packet of the other node, of `size` bytes. Called for every packet."""
         self._isUnreachable = False
         messages = packet.messages
         if messages and type(messages[0]) is Reset:
@@ -211,6 +193,7 @@ class Peer:
                 self.lost(packet)
             if talk.isOver:
                 return
+        talk.wasRead(size)
 
     def lost(self, head: Head) -> None:
         """A packet of that pair was lost, or can't be understood."""
@@ -245,10 +228,8 @@ class Peer:
 
     def _begin(self, unheard: int | None = None) -> None:
         """End the talk, and begin a new one."""
-        before, self.talk = self.talk, self._newTalk()
-        self._unconfirmed = {}
-        self._size = 0
-        self._hasFailed = False
+        before = self.talk
+        self._start()
         if before.pair.theirs:
             self._ended.append(before.pair.theirs)
         if before.isBusy:

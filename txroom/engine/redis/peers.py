@@ -105,7 +105,7 @@ class Peers:
             self._unreadable(error)
             return
         if packet.node != self._node:
-            self._peer(packet.node).received(packet)
+            self._peer(packet.node).received(packet, len(data))
 
     def flush(self) -> None:
         """The turn is over: send one packet to each node that there are messages for."""

@@ -30,6 +30,7 @@ from .packets import (
     Drop,
     Group,
     PacketMessage,
+    Read,
     Reset,
     Submit,
     Told,
@@ -37,6 +38,9 @@ from .packets import (
 )
 from .pair import Pair
 from .remote import RemoteOutlet
+
+#: After so many bytes the other node is told that they were read. Much less than `sending.WINDOW`.
+READ_SIZE = 512 << 10
 
 
 class Shared:
@@ -53,16 +57,28 @@ class Shared:
 
 
 class Talk:
-    """See the module. `wake` is called with the first message for the next packet."""
+    """
+    See the module.
+
+    Args:
+        shared: What all talks share.
+        node: The id of the other node.
+        wake: Called with the first message of a turn.
+        onRead: Called with the number of a packet up to which the other node has read.
+    """
 
     _log = Logger()
 
-    def __init__(self, shared: Shared, node: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, shared: Shared, node: str, wake: Callable[[], None], onRead: Callable[[int], None]
+    ) -> None:
         self._side = shared.side
         self._node = node
         self._wake = wake
         self.pair = Pair()
         self.isOver = False
+        #: How many bytes were read since the last `Read` was sent.
+        self._readSize = 0
         self.queue: list[PacketMessage] = []
         self.sentGroups = SentGroups()
         #: The outlet that our rooms use for the clients of the other node.
@@ -79,6 +95,7 @@ class Talk:
             Group: self.outgoing.onGroup,
             Detach: self.outgoing.onDetach,
             Told: self.outgoing.onTold,
+            Read: lambda message: onRead(message.seq),
             Reset: lambda message: None,  # the peer has looked at it
         }
 
@@ -112,6 +129,13 @@ class Talk:
         """Handle a message of the other node. Raises `Exception` if it makes no sense."""
         self._handlers[type(message)](message)
 
+    def wasRead(self, size: int) -> None:
+        """A packet of that size was handled. Called for every packet."""
+        self._readSize += size
+        if self._readSize >= READ_SIZE:
+            self._readSize = 0
+            self.tell(Read(self.pair.received))
+
     def beat(self) -> None:
         """Forget the groups that aren't used any more."""
         for group in self.sentGroups.beat():
@@ -129,21 +153,18 @@ class Talk:
 
     # -- messages that can't be encoded
 
-    def encodable(self, messages: Sequence[PacketMessage]) -> tuple[PacketMessage, ...]:
+    def encodable(self, message: PacketMessage) -> Sequence[PacketMessage]:
         """
-        Return messages, without those that can't be encoded. What these are about fails here and now.
+        Return a message, or what to send if it can't be encoded. Then what it is about fails here and now.
 
         Not even a client that sends data which can't be encoded may cost others their links.
         """
-        sound: list[PacketMessage] = []
-        for message in messages:
-            try:
-                encode(message)
-                sound.append(message)
-            except Exception:
-                self._log.failure("a {kind} can't be sent to another node", kind=type(message).__name__)
-                sound += self._substitute(message)
-        return tuple(sound)
+        try:
+            encode(message)
+        except Exception:
+            self._log.failure("a {kind} can't be sent to another node", kind=type(message).__name__)
+            return self._substitute(message)
+        return (message,)
 
     def _substitute(self, message: PacketMessage) -> list[PacketMessage]:
         """Return what to send instead of a message that can't be encoded."""
