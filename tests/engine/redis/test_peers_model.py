@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.redis.mesh import FakeLink, Mesh, Node, joinOf, messageOf
 from tests.rooms.model import Step, schedules
-from txroom.engine.redis import sending, talk
+from txroom.engine.redis import sending
 from txroom.engine.redis.groups import FEW_LINKS
 from txroom.engine.redis.remote import RemoteLink
 from txroom.rooms.contract.asks import Lock
@@ -243,7 +243,7 @@ class PeersModelTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.patch(sending, "PACKET_SIZE", 200)
         self.patch(sending, "WINDOW", 600)
-        self.patch(talk, "READ_SIZE", 150)
+        self.patch(sending, "READ_SIZE", 150)
 
     @schedules(KINDS, 5, 60)
     def test_model(self, seed: int, steps: list[Step]) -> None:

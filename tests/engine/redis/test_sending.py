@@ -150,6 +150,17 @@ class SendingTests(TalkCase):
         channel.read()
         self.assertEqual([self.successResultOf(each) for each in asked], [None] * 10)
 
+    def test_bothWays(self) -> None:
+        """Two nodes that have much to send each other don't wait for each other."""
+        link = self.mesh.join("new")
+        for number in range(5):
+            self.outlet.deliver(messageOf(number, data=bytes(900_000)), ("l0",))
+            link.submit(Send("say", bytes(900_000), number))
+        self.mesh.settle()
+        self.mesh.settle()
+        self.assertEqual([item.offset for item in self.received("l0")], list(range(5)))
+        self.assertEqual([frame.n for frame in self.room.links["new"].frames], list(range(5)))
+
     def test_failed(self) -> None:
         """While the channel is not connected, all waits, and goes in order afterwards."""
         link = self.mesh.join("new")

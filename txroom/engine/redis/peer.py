@@ -193,7 +193,8 @@ class Peer:
                 self.lost(packet)
             if talk.isOver:
                 return
-        talk.wasRead(size)
+        if self._sending.wasRead(size):
+            self._wakeUp()
 
     def lost(self, head: Head) -> None:
         """A packet of that pair was lost, or can't be understood."""

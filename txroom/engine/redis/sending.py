@@ -20,13 +20,15 @@ from typing import Any, Protocol
 from msgspec import Raw
 
 from ...rooms.contract.items import Joined, Message, Replay
-from .packets import Deliver, Packet, PacketMessage, encode
+from .packets import Deliver, Packet, PacketMessage, Read, encode
 from .pair import Pair
 
 #: The most bytes of the messages in one packet, unless it has only one message.
 PACKET_SIZE = 256 << 10
 #: So many bytes may be under way until the next packet waits.
 WINDOW = 2 << 20
+#: After so many bytes the other node is told that they were read; much less than `WINDOW`.
+READ_SIZE = 512 << 10
 #: The most bytes of packets and messages that are kept, because they are unconfirmed or wait.
 KEPT_SIZE = 16 << 20
 #: What a message that waits takes besides its data.
@@ -72,6 +74,8 @@ class Sending:
         #: The messages that wait, encoded or not, and what they take.
         self._waiting: deque[bytes | Deliver] = deque()
         self._waitingSize = 0
+        #: How many bytes were read of which the other node was not told.
+        self._readSize = 0
 
     @property
     def isIdle(self) -> bool:
@@ -93,10 +97,23 @@ class Sending:
         """Send what the talk has queued in this turn, as far as it may go now."""
         talk = self._talk
         messages, talk.queue = talk.queue, []
+        self._tellRead()
         if messages and (self._waiting or not self._mayGo or not self._sendAtOnce(messages)):
             self._keep(messages)
         if self._waiting:
             self._sendWaiting()
+
+    def _tellRead(self) -> None:
+        """
+        Tell how far this node has read.
+
+        That waits for nothing but the channel: otherwise two nodes that both have much to send would wait
+        for each other.
+        """
+        if self._readSize >= READ_SIZE and not self.hasFailed:
+            self._readSize = 0
+            pair = self._talk.pair
+            self._sendPacket(pair.sent + 1, encode(self._packetOf(pair.sent + 1, (Read(pair.received),))))
 
     def _sendAtOnce(self, messages: Sequence[PacketMessage]) -> bool:
         """Send messages in one packet. Returns whether they fit into one, and can be encoded."""
@@ -166,7 +183,13 @@ class Sending:
         self.hasFailed = False
         for number, data in self._unconfirmed.items():
             self._publish(number, data)
+        self._tellRead()
         self._sendWaiting()
+
+    def wasRead(self, size: int) -> bool:
+        """A packet of the other node was handled. Returns whether the node has to be told, by `flush`."""
+        self._readSize += size
+        return self._readSize >= READ_SIZE
 
     # -- from the channel, and from the other node
 

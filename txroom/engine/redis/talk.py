@@ -39,9 +39,6 @@ from .packets import (
 from .pair import Pair
 from .remote import RemoteOutlet
 
-#: After so many bytes the other node is told that they were read. Much less than `sending.WINDOW`.
-READ_SIZE = 512 << 10
-
 
 class Shared:
     """What all talks of one node use."""
@@ -77,8 +74,6 @@ class Talk:
         self._wake = wake
         self.pair = Pair()
         self.isOver = False
-        #: How many bytes were read since the last `Read` was sent.
-        self._readSize = 0
         self.queue: list[PacketMessage] = []
         self.sentGroups = SentGroups()
         #: The outlet that our rooms use for the clients of the other node.
@@ -128,13 +123,6 @@ class Talk:
     def take(self, message: PacketMessage) -> None:
         """Handle a message of the other node. Raises `Exception` if it makes no sense."""
         self._handlers[type(message)](message)
-
-    def wasRead(self, size: int) -> None:
-        """A packet of that size was handled. Called for every packet."""
-        self._readSize += size
-        if self._readSize >= READ_SIZE:
-            self._readSize = 0
-            self.tell(Read(self.pair.received))
 
     def beat(self) -> None:
         """Forget the groups that aren't used any more."""
