@@ -179,7 +179,7 @@ class Sending:
         self._publish(number, data)
 
     def resend(self) -> None:
-        """The channel is connected again: send again what it has not confirmed, and then what waits."""
+        """The channel is connected again: send the unconfirmed packets again, and then the queued messages."""
         self.hasFailed = False
         for number, data in self._unconfirmed.items():
             self._publish(number, data)
