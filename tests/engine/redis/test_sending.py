@@ -177,7 +177,7 @@ class SendingTests(TalkCase):
         self.assertNoReset()
 
     def test_unencodable(self) -> None:
-        """What can't be encoded fails, and the queued messages with it is sent."""
+        """What can't be encoded fails, and the other messages are sent."""
         link, other = self.mesh.join("new"), self.mesh.join("other")
         self.mesh.fault = self.mesh.fail
         link.submit(SEND)

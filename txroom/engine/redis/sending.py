@@ -179,7 +179,7 @@ class Sending:
         self._publish(number, data)
 
     def resend(self) -> None:
-        """The channel is connected again: send the unconfirmed packets again, and then the queued messages."""
+        """The channel is connected again: send the unconfirmed packets again, then the queued messages."""
         self.hasFailed = False
         for number, data in self._unconfirmed.items():
             self._publish(number, data)
