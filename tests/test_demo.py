@@ -209,9 +209,41 @@ class ChatTests(DemoTestCase):
         ann.send(dumps(["call", 1, None, "whisper", {"to": idOf(bob), "text": "psst"}]))
         self.assertEqual([frame[3] for frame in frames(ann, "error")], ["gone"])
 
+    def test_restarted(self) -> None:
+        """In the next process of the room its members are there, with the topic and all messages."""
+        harness = self.demo()
+        ann, bob = (harness.client().join("chat", name=name, topic="tea") for name in ("ann", "bob"))
+        ann.send("say", "before")
+        ann.send("rename", "anna")
+        harness.restart(ann)
+        ann.send("say", "after")
+        harness.advance(1)
+        self.assertEqual([bob.expect("said")["text"] for _ in range(2)], ["before", "after"])
+        self.assertNotIn("lost", ann.events + bob.events)
+        carol = harness.client().join("chat", name="carol", topic="tea")
+        self.assertEqual([carol.expect("said")["name"] for _ in range(2)], ["ann", "anna"])
+        self.assertEqual([each["metadata"] for each in carol.client.query("chat")], [{"topic": "tea"}])
+        self.assertEqual(
+            [[meta["name"] for meta in member.metas] for member in carol.members],
+            [["anna"], ["bob"], ["carol"]],
+        )
+
 
 class MoleTests(DemoTestCase):
     """/rooms/mole"""
+
+    def test_restarted(self) -> None:
+        """When the room goes on in another process, its players have their points, and the mole moves on."""
+        harness = self.demo()
+        ann = harness.client().join("mole", name="ann")
+        harness.advance(1)
+        ann.call("hit", ann.expect("mole"))
+        harness.restart(ann)
+        harness.advance(2)
+        (member,) = ann.members
+        self.assertEqual(member.metas[0]["points"], 1)
+        ann.expect("hit")
+        ann.expect("mole")
 
     def test_game(self) -> None:
         """The mole moves once a second, and the first player who hits it gets a point, which all see."""
