@@ -133,6 +133,22 @@ class FinderTests(SynchronousTestCase):
         self.load(r=self.listed("other", "r"), s=Listed("other"))
         self.assertEqual((told, later), ([True], []))
 
+    def test_refreshInDoubt(self) -> None:
+        """While Redis may have lost listings, those that are written again are published too."""
+        self.load()
+        self.own("r")
+        self.finder.publish("/rooms", Listing("r", "chat", 1, 0))
+        self.finder.flush()
+        self.redis.answer()
+        self.finder.refresh()
+        self.finder.flush()
+        self.assertEqual([args[0] for args in self.redis.sent], ["HSET"])
+        self.redis.answer()
+        self.finder.doubt()
+        self.finder.refresh()
+        self.finder.flush()
+        self.assertEqual([args[0] for args in self.redis.sent], ["HSET", "PUBLISH"])
+
     def test_needed(self) -> None:
         """Listings that this node needs and that could not be read are read with the next ones."""
         self.finder.loadAgain([("/rooms", "chat")])

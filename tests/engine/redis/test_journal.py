@@ -454,6 +454,21 @@ class HealingTests(JournalTestCase):
         self.assertEqual(self.node.journals.weight.kept, 0)
         self.assertEqual(self.timers(), [])
 
+    def test_formerWentOn(self) -> None:
+        """If a former owner has gone on, because Redis had lost the claim, its records are not ours."""
+        former = self.own()
+        self.pump()
+        owner = self.own(node=self.makeNode("b"), isDead=True)
+        self.server.store.rollBack(1)
+        former.say("former")
+        self.pump()
+        self.assertEqual(former.done, [1])
+        owner.say("ours")
+        self.pass_(1)
+        self.assertEqual((len(owner.epochs), owner.lostCode), (1, None))
+        heir = self.own(node=self.makeNode("c"))
+        self.assertEqual([entry.data for entry in heir.entries], [b"ours"])
+
     def test_foundAgain(self) -> None:
         """If it has lost more than is known, the room is founded again, with a new epoch and all members."""
         owner = self.own()

@@ -333,9 +333,12 @@ class ClusterNode:
                 self._concerns.add(text)
                 self._log.emit(level, "Redis has {text}", text=text)
         run = runOf(info)
-        isRestarted, self._redisRun = run != self._redisRun, run
+        before, self._redisRun = self._redisRun, run
+        isRestarted = run != before
         if isRestarted:
             self.lease.redisRestarted()
+        if isRestarted and before:
+            self.finder.doubt()
         if self._options.run is not None:
             run = self._options.run
         if self._options.isRestored:

@@ -255,7 +255,13 @@ class Finder:
         if not self._next:
             self._next = [owned.host.id for owned in self._here]
         some, self._next = self._next[:REFRESHED], self._next[REFRESHED:]
-        self._write(self._listingsOf(some))
+        again = self._listingsOf(some)
+        if (
+            self._waits.seconds() < self._doubtUntil
+        ):  # another node may believe that it has one of these rooms
+            self._changed = {**again, **self._changed}
+        else:
+            self._write(again)
         self._wake()
 
     def republish(self) -> None:

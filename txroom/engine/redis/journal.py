@@ -363,7 +363,7 @@ class RedisJournal:
         else:
             self._over(CloseCode.ROOM_MOVED)
 
-    def _reclaimed(self, isOurs: bool | None) -> None:
+    def _reclaimed(self, isOurs: bool | None, records: int) -> None:
         if self.isOver:
             return
         if isOurs is None:
@@ -371,9 +371,9 @@ class RedisJournal:
             self._again(Answer.AGAIN)
         elif not isOurs:
             self._over(CloseCode.ROOM_MOVED)
-        elif self._token == self._own.token:
+        elif self._token == self._own.token and records <= self._first:
             self.verify()
-        else:  # it has been founded again before, so that the state in Redis is of an earlier epoch
+        else:  # the state in Redis is of an earlier epoch, or an earlier owner has gone on
             self._foundAgain()
 
     def _foundAgain(self) -> None:

@@ -21,7 +21,7 @@ def reclaim(
     formers: Sequence[str],
     token: str,
     epoch: str,
-    done: Callable[[bool | None], None],
+    done: Callable[[bool | None, int], None],
 ) -> None:
     """
     If a room has one of the former tokens, give it its present one again.
@@ -34,17 +34,26 @@ def reclaim(
         formers: The tokens that the room may have, the newest one last.
         token: The owner's token.
         epoch: Its epoch.
-        done: Called with whether it had one of them; `None`: Redis can't say so now.
+        done: Called with whether it had one of them (`None`: Redis can't say so now), and with the number of
+            records that the room has.
     """
     *earlier, former = formers
     args = (former, token, port.node, epoch, "", 0, 0, "", "", 0, VERSION)
 
     def answered(reply: Any) -> None:
         if isinstance(reply, Exception):
-            done(None)
-        elif reply[0] != 1 and earlier:
+            done(None, 0)
+        elif reply[0] == 1:
+            port.send(counted, "HGET", keys.fields, "seq")
+        elif earlier:
             reclaim(port, keys, earlier, token, epoch, done)
         else:
-            done(reply[0] == 1)
+            done(False, 0)
+
+    def counted(reply: Any) -> None:
+        if isinstance(reply, Exception) or reply is None:
+            done(None, 0)
+        else:
+            done(True, int(reply))
 
     port.send(answered, *port.scripts.command("claim", (keys.fields, keys.grave), args))
