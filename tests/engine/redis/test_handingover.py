@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec.json import decode
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from tests.case import fired
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
@@ -254,6 +254,73 @@ class LeavingTests(NodesTestCase):
         asked = [fired(node.app.engine.ask(ada.id, Inspect())) for node in (first, second)]
         self.advance(2)
         self.assertEqual([result[0]["listing"]["clients"] for result in asked], [1, 1])
+
+
+class Counter(Chat):
+    """A room that counts what it is told, and saves the number."""
+
+    faulty: list[TestNode] = []
+    log: list[str] = []
+
+    def onCreate(self, options: Any) -> None:
+        self.number = 0
+        self.gates: list[Deferred[None]] = []
+
+    def save(self) -> Any:
+        return self.number
+
+    def load(self, data: Any, version: int) -> None:
+        if any(node.app.rooms.get(self.id) is self for node in self.faulty):
+            raise ValueError("data of another version")
+        self.number, self.gates = data, []
+
+    @message("count")
+    async def count(self, client: Member) -> int:
+        if self.gates:
+            try:
+                await self.gates[0]
+            except CancelledError:
+                self.log.append("cancelled")
+                raise
+        self.number += 1
+        return self.number
+
+
+class SavedTests(NodesTestCase):
+    """Rooms that save their data."""
+
+    roomClass = Counter
+
+    def setUp(self) -> None:
+        super().setUp()
+        Counter.faulty, Counter.log = [], []
+
+    def test_saved(self) -> None:
+        """A room is saved after the last handler, and each message counts once."""
+        first, second = self.start()
+        ada = first.join()
+        self.assertEqual([self.result(ada.calling("count")) for _ in range(3)], [1, 2, 3])
+        room = first.app.rooms[ada.id]
+        room.gates.append(Deferred())  # type: ignore[attr-defined]
+        answers = [fired(ada.calling("count")) for _ in range(2)]
+        self.settle()
+        left = fired(first.engine.leave([second.node.id]))
+        self.advance(2)
+        self.assertEqual((left, answers, Counter.log), ([1], [[4], [5]], ["cancelled"]))
+        self.assertEqual(second.app.rooms[ada.id].number, 5)  # type: ignore[attr-defined]
+
+    def test_cantLoad(self) -> None:
+        """A room that can't be loaded goes back with its data."""
+        first, second = self.start()
+        ada = first.join()
+        self.assertEqual([self.result(ada.calling("count")) for _ in range(3)], [1, 2, 3])
+        Counter.faulty = [second]
+        left = fired(first.engine.leave([second.node.id]))
+        self.advance(2)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertEqual((self.whereIs(ada.id), self.result(ada.calling("count"))), ([first], 4))
+        self.assertEqual((ada.events.count("lost"), ada.closeCode), (0, None))
+        self.flushLoggedErrors(ValueError)
 
 
 class StoppingTests(NodesTestCase):
