@@ -605,6 +605,8 @@ class World:
 
     def isWell(self) -> bool:
         """Whether there is nothing to wait for."""
+        if any(node.isStopping for node in self.nodes):
+            return False
         before = len(self.violations)
         self.judge()
         isWell = len(self.violations) == before
