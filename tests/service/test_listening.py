@@ -8,6 +8,7 @@ import errno
 import gc
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.address import IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, serverFromString
@@ -54,6 +55,24 @@ class ListenersTests(SynchronousTestCase):
         ((port, _, backlog, interface),) = self.reactor.tcpServers
         self.assertEqual((port, backlog, interface), (8080, 7, "::"))
         self.assertEqual(self.listeners.ports[0].getHost(), IPv6Address("TCP", "::", 8080))
+
+    def test_pause(self) -> None:
+        """Ports that are files of the reactor accept nothing for a while."""
+        calls: list[str] = []
+
+        class Port(FileDescriptor):
+            def stopReading(self) -> None:
+                calls.append("stop")
+
+            def startReading(self) -> None:
+                calls.append("start")
+
+        other: Any = object()
+        port: Any = Port()
+        self.listeners.ports += [port, other]
+        self.listeners.pause()
+        self.listeners.resume()
+        self.assertEqual(calls, ["stop", "start"])
 
     def test_backlogLater(self) -> None:
         """The backlog is read when the port is opened."""
