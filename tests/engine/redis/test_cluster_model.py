@@ -39,13 +39,13 @@ from txroom.rooms.hooks import HookTimeout
 #: What happens; a kind that is named twice happens twice as often.
 KINDS = (
     "say say say say tell shout flash wait wait wait second second connect connect drop again late "
-    "die suspend goOn goOn stop depart depart isolate join long "
+    "die suspend goOn goOn stop isolate join long "
     "cut cut hang wake restart restart flush refuse jump packets "
 ) + lobby.KINDS
 #: Those after which not everything may be as usual.
 FAULTS = frozenset(
-    ("die", "suspend", "goOn", "stop", "depart", "isolate", "cut", "hang", "wake", "restart", "flush")
-) | {"refuse", "jump", "packets"}
+    ("die", "suspend", "goOn", "stop", "isolate", "cut", "hang", "wake", "restart", "flush", "refuse", "jump")
+) | {"packets"}
 ERRORS = ("OOM no memory", "MISCONF disk full", "NOSCRIPT none", "READONLY replica", "BUSY script")
 KEYS = Keys()
 INFINITY = float("inf")
@@ -467,7 +467,7 @@ class World:
             self.gather()
         elif kind in ("wait", "second", "long"):
             self.advance(amount / {"wait": 1000, "second": 20, "long": 3}[kind])
-        elif kind in ("die", "suspend", "goOn", "stop", "depart", "isolate"):
+        elif kind in ("die", "suspend", "goOn", "stop", "isolate"):
             getattr(self, kind)(node, amount)
         elif kind in lobby.KINDS.split():
             getattr(self.lobby, kind)(which, amount)
@@ -513,23 +513,6 @@ class World:
         self.hasLostNode = True  # so that nobody verifies its rooms if Redis is started again meanwhile
         node.isStopping = True
         node.engine.handOver().addBoth(lambda result: self.replace(node))
-
-    def depart(self, node: ModelNode, amount: int) -> None:
-        """A node gives its rooms to others, and then stops or stays."""
-        others = [each.engine.nodeId for each in self.nodes if each is not node and each.engine.nodeId]
-        if node.isStopping or node.isSuspended or node.engine.node is None or not others:
-            return
-        self.hasLostNode = True
-        node.isStopping = True
-
-        def left(result: Any) -> None:
-            node.isStopping = False
-            if amount % 2:
-                self.stop(node, amount)
-            else:
-                node.engine.stay()
-
-        node.engine.leave(others[: 1 + amount % 3]).addBoth(left)
 
     def isolate(self, node: ModelNode, amount: int) -> None:
         """The connections of a node to Redis are cut; some of its commands are run before that."""
@@ -592,8 +575,6 @@ class World:
 
     def isWell(self) -> bool:
         """Whether there is nothing to wait for."""
-        if any(node.isStopping for node in self.nodes):
-            return False
         before = len(self.violations)
         self.judge()
         isWell = len(self.violations) == before

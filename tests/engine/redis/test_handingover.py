@@ -6,13 +6,14 @@ from typing import Any
 
 from msgspec.json import decode
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from tests.case import fired
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
 from txroom import Application, HandoverFailed, RoomError, Server, message
 from txroom import Client as Member
 from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
-from txroom.rooms.contract.asks import Inspect
+from txroom.rooms.contract.asks import Inspect, unanswered
 from txroom.rooms.hooks import HookTimeout
 from txroom.rooms.owner.moving import PATIENCE
 from txroom.testing import RoomHarness
@@ -466,6 +467,11 @@ class FailureTests(NodesTestCase):
         self.assertEqual(first.join(mode="new").closeInfo, None)
         self.assertEqual(len(first.node.here), 6)
         self.assertEqual(ada.closeInfo, None)
+        self.patch(Slow, "onCreate", lambda room, options: None)
+        room = self.result(second.app.createRoom("chat"))
+        second.kill()
+        self.advance(30)
+        self.assertEqual(self.whereIs(room), [first])  # it takes over rooms again
 
     def test_unknown(self) -> None:
         """If a node isn't there, nothing is handed over."""
@@ -490,19 +496,27 @@ class FailureTests(NodesTestCase):
         self.assertEqual([player.messages for player in players], [[("said", 1)]] * 5)
 
     def test_notTold(self) -> None:
-        """If the node isn't told of the room, it takes it when a client asks there."""
+        """If the node isn't told of the room, it takes it when a client asks there, and keeps it."""
         first, second = self.start()
         ada = second.join()
         self.assertEqual(self.whereIs(ada.id), [second])
         first, second = second, first
-        never: Deferred[Any] = Deferred()
-        self.patch(first.node.peers, "ask", lambda *args: never)
+
+        def unheard(node: str, room: str, command: Any, seconds: float) -> Deferred[Any]:
+            return deferLater(self.clock, seconds, self.fails)
+
+        self.patch(first.node.peers, "ask", unheard)
         left = self.leave(first, second)
         self.advance(2)
         self.assertEqual((left, self.whereIs(ada.id)), ([], [second]))
         ada.send("say", 1)
-        self.settle()
-        self.assertEqual(ada.messages, [("said", 1)])
+        self.advance(OPENED + TAKEN_BACK)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertEqual((ada.messages, self.whereIs(ada.id)), ([("said", 1)], [second]))
+
+    def fails(self) -> None:
+        """The answer to a question."""
+        raise unanswered(True)
 
     def test_refusesToo(self) -> None:
         """A node that leaves takes no rooms of another one that leaves."""

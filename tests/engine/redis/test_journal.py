@@ -802,7 +802,7 @@ class UnstorableTests(JournalTestCase):
         first, second = self.own("a"), self.own("b")
         first.write(MemberRecord("m", {"x": 2**70}, "u", ()))
         second.say()
-        given = self.node.journals.handOver()
+        given = self.node.journals.handOverAll()
         self.pump()
         self.successResultOf(given)
         self.assertEqual(len(self.flushLoggedErrors(OverflowError)), 1)
@@ -952,7 +952,7 @@ class HandOverTests(JournalTestCase):
         """What was written is committed, then the room is for the next node, and the owner is told."""
         owner = self.own()
         owner.say()
-        given = self.node.journals.handOver()
+        given = self.node.journals.handOverAll()
         self.pump()
         self.successResultOf(given)
         self.assertEqual((owner.done, owner.lostCode), ([1], CloseCode.ROOM_MOVED))

@@ -84,7 +84,9 @@ class Adoption:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Look for rooms without a node now, and from time to time."""
+        """Look for rooms without a node now, and from time to time, unless that has begun already."""
+        if self._lookAgain in self._calls:
+            return
         self._later(LOOK, self._lookAgain)
         self._unlisted.read()
         self.look()

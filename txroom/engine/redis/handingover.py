@@ -10,6 +10,7 @@ open a room, this node takes that room back and hands over no more.
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
 from collections.abc import Sequence
 from itertools import cycle
@@ -99,8 +100,8 @@ class HandingOver:
 
     def stay(self) -> None:
         """Open and take over rooms again."""
-        if self._owning.isLeaving:
-            self._owning.stay()
+        self._owning.stay()
+        if not self._owning.isStopping:
             self._adoption.start()
 
     async def _meet(self, nodes: Sequence[str]) -> None:
@@ -139,21 +140,21 @@ class HandingOver:
         count = 0
         while waiting and self._problem is None:
             owned, node = waiting.popleft(), next(targets)
-            room = owned.host.id
+            room, token = owned.host.id, secrets.token_urlsafe(16)
             try:
-                count += await self._give(owned, node)
+                count += await self._give(owned, node, token)
             except HandoverFailed as error:
                 self._problem = error
                 self._log.error("room {room} could not be handed over: {why}", room=room, why=str(error))
-                await self._takeBack(room, node)
+                await self._takeBack(room, token)
         return count
 
-    async def _give(self, owned: Owned, node: str) -> bool:
+    async def _give(self, owned: Owned, node: str, token: str) -> bool:
         """Hand over a room, and return whether there was still a room to hand over."""
         room = owned.host.id
         if not await self._prepared(owned):
             return False
-        await self._journals.handOver([room], node)
+        await self._journals.handOver(room, node, token)
         if not await self._isTaken(room, node):
             raise HandoverFailed(f"node {node} can't open room {room}")
         return True
@@ -170,23 +171,24 @@ class HandingOver:
     async def _isTaken(self, room: str, node: str) -> bool:
         """Let another node open a room, and return whether it has."""
         until = self._waits.seconds() + OPENED
-        while self._waits.seconds() < until and not self._isUnknown(node):
+        while self._waits.seconds() < until and self._lease.stateOf(node) is not NodeState.GONE:
             try:
-                taken = await self._peers.ask(node, room, Take(), until - self._waits.seconds())
+                taken = await self._peers.ask(node, room, Take(), max(0.0, until - self._waits.seconds()))
             except (RoomError, ElsewhereError):  # it was not answered
                 await self._waits.pause(PAUSE)
             else:
                 return taken is not False
         return False
 
-    async def _takeBack(self, room: str, node: str) -> None:
-        """Become the owner of a room again that a node can't open."""
+    async def _takeBack(self, room: str, token: str) -> None:
+        """Become the owner of a room again, unless another node has claimed it since it got this token."""
         self._owning.stay()
         until = self._waits.seconds() + TAKEN_BACK
         while self._waits.seconds() < until:
-            place = await self._locator.ask(room, refusedBy=node)
-            isOrphan = isinstance(place, Orphan)
-            if place in (Where.HERE, Where.NOWHERE) or (isOrphan and await self._owning.take(room, place)):
+            place = await self._locator.ask(room, given=token)
+            if not isinstance(place, Orphan) and place is not Where.UNKNOWN:
+                return
+            if await self._owning.take(room, place):
                 return
             await self._waits.pause(PAUSE)
 
@@ -196,7 +198,7 @@ class HandingOver:
         """Give all rooms that are left to any nodes."""
         moved = gatherResults([Deferred.fromCoroutine(self._prepared(owned)) for owned in self._here])
         await self._waits.either(moved, PREPARED)
-        await self._journals.handOver()
+        await self._journals.handOverAll()
 
     # -- from other nodes
 

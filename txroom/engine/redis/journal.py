@@ -143,16 +143,17 @@ class RedisJournal:
         ending.ask()
         return ending.done
 
-    def handOver(self, node: str = "") -> Deferred[None]:
+    def handOver(self, node: str = "", token: str = "") -> Deferred[None]:
         """
         Give the room to a node, or to the next one that asks for it, after all records have been committed.
+        `token` is the one that the room gets; by default it is random.
 
         The Deferred fires when that is done, or takes too long; the owner has got `lost` with 4101 then.
         """
         self.flush()
         if self.isOver or self._ending is not None:
             return succeed(None)
-        args = (self._token, secrets.token_urlsafe(16), node)
+        args = (self._token, token or secrets.token_urlsafe(16), node)
         ending = self._end("handover", self._keys[:1], args, isOurs=False)
         if self._batches.areConfirmed:
             ending.ask()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -220,11 +220,15 @@ class Journals:
         if journal is not None:
             journal.verify()
 
-    def handOver(self, rooms: Iterable[str] | None = None, node: str = "") -> Deferred[None]:
-        """Hand over rooms (`None`: all) to a node; see `RedisJournal.handOver`."""
-        found = [self.journals[room] for room in rooms or self.journals if room in self.journals]
+    def handOver(self, room: str, node: str, token: str) -> Deferred[None]:
+        """Hand over a room to a node; see `RedisJournal.handOver`."""
+        journal = self.journals.get(room)
+        return succeed(None) if journal is None else journal.handOver(node, token)
+
+    def handOverAll(self) -> Deferred[None]:
+        """Hand over all rooms to any nodes."""
         over: Deferred[Any] = DeferredList(
-            [maybeDeferred(journal.handOver, node) for journal in found], consumeErrors=True
+            [maybeDeferred(journal.handOver) for journal in list(self.journals.values())], consumeErrors=True
         )
         return over.addCallback(lambda _: None)
 

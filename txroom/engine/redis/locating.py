@@ -91,14 +91,14 @@ class Locator:
         node = known.listed.node
         return AtNode(node) if self._lease.stateOf(node) is NodeState.ALIVE else None
 
-    async def ask(self, room: str, notAt: str = "", refusedBy: str = "") -> Place:
+    async def ask(self, room: str, notAt: str = "", given: str = "") -> Place:
         """
         Return where the room is by its fields in Redis.
 
         Args:
             room: The room's id.
             notAt: A node that has answered that the room isn't there.
-            refusedBy: A node to which this one has given the room, and that can't open it.
+            given: The token with which this node has given the room to another one that can't open it.
         """
         try:
             fields: list[Any] = await self._redis.ask("HMGET", self._keys.room(room).fields, *_FIELDS)
@@ -110,7 +110,7 @@ class Locator:
         if token is None:
             return self._missing(room, notAt)
         owner = (node or b"").decode()
-        isDead = owner not in ("", self._node, refusedBy)
+        isDead = owner not in ("", self._node) and token.decode() != given
         if isDead:
             state = self._lease.stateOf(owner)
             if state is NodeState.ALIVE:
