@@ -208,6 +208,14 @@ class CreatingTests(SynchronousTestCase):
         self.settle()
         self.assertEqual((created, made, len(self.a.opening)), ([], [], 2))
 
+    def test_leavingForLong(self) -> None:
+        """If that takes too long, the requests fail."""
+        self.a.staying = Deferred()
+        created, made = self.a.create(), self.a.make()
+        self.clock.advance(MAKING_SECONDS)
+        self.assertEqual((self.codeOf(created), self.codeOf(made)), ("unavailable", "unavailable"))
+        self.assertEqual((self.server.count("create"), self.server.count("make")), (0, 0))
+
     def test_unreachable(self) -> None:
         """If Redis doesn't answer, the room may have been counted, so it is taken off again."""
         created = self.a.creating.create("/rooms", self.a, "chat", {})  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.engine.redis.mesh import FakeEdge, FakeRoom, Mesh, joinedOf, joinOf, messageOf
 from txroom.core.codes import CloseCode, ErrorCode
 from txroom.engine.redis.groups import FEW_LINKS, IDLE_BEATS
-from txroom.engine.redis.outgoing import ElsewhereError
+from txroom.engine.redis.outgoing import ATTACH_SECONDS, ElsewhereError
 from txroom.engine.redis.packets import Deliver, Group, Submit, decode
 from txroom.engine.redis.remote import RemoteLink, Unreached
 from txroom.protocol.errors import RoomError
@@ -134,6 +134,45 @@ class LinkTests(TalkCase):
         self.assertIsInstance(results[0], RemoteLink)
         self.assertEqual(self.a.edge.detached, [(("l",), 4008, "")])
         self.assertNothingLeft()
+
+    def test_tooLong(self) -> None:
+        """After two minutes a client isn't attached any more, and a link that the room makes later ends."""
+        self.room.answer = Deferred()
+        results: list[Any] = []
+        self.a.peers.attach(self.b.id, self.a.edge, joinOf("l")).addCallback(results.append)
+        self.mesh.settle(ATTACH_SECONDS - 1)
+        self.assertEqual(results, [])
+        self.mesh.settle(1)
+        self.assertEqual(results, [Unreached(True)])
+        self.room.answer.callback(None)
+        self.mesh.settle()
+        self.assertEqual(self.room.everyLink[0].ends, ["drop"])
+        self.assertEqual(self.a.edge.detached, [])
+        self.assertNothingLeft()
+        self.assertEqual(self.mesh.clock.getDelayedCalls(), [])
+
+    def test_tooLongRefused(self) -> None:
+        """A room that refuses the client later does no harm."""
+        self.room.answer = Deferred()
+        results: list[Any] = []
+        self.a.peers.attach(self.b.id, self.a.edge, joinOf("l")).addCallback(results.append)
+        self.mesh.settle(ATTACH_SECONDS)
+        self.room.answer.errback(RoomError(ErrorCode.FULL))
+        self.mesh.settle()
+        self.assertEqual(results, [Unreached(True)])
+        self.assertNothingLeft()
+
+    def test_tooLongJoined(self) -> None:
+        """A client that has got `Joined` keeps its link, although the answer hasn't come."""
+        self.room.answer = Deferred()
+        results: list[Any] = []
+        self.a.peers.attach(self.b.id, self.a.edge, joinOf("l")).addCallback(results.append)
+        self.mesh.settle()
+        self.b.peers._peers[self.a.id].talk.outlet.deliver(joinedOf(), ("l",))
+        self.mesh.settle()
+        self.mesh.settle(ATTACH_SECONDS)
+        self.assertIsInstance(results[0], RemoteLink)
+        self.assertEqual(self.a.peers.links, {self.b.id: (1, 0)})
 
     def test_again(self) -> None:
         """A client that is in the room already gets its earlier link."""
@@ -331,6 +370,16 @@ class AskTests(TalkCase):
         self.assertEqual((error.code, error.details), (ErrorCode.UNAVAILABLE, {"mayHaveHappened": True}))
         self.b.answer.callback(None)
         self.mesh.settle()
+        self.assertNothingLeft()
+
+    def test_noTime(self) -> None:
+        """A command for which no time is left isn't sent: nothing happens, and nothing is remembered."""
+        for seconds in (0.0, -1.0):
+            results: list[Any] = []
+            self.a.peers.ask(self.b.id, "room", Lock(), seconds).addBoth(results.append)
+            self.mesh.settle()
+            self.assertEqual(self.errorOf(results).details, {"mayHaveHappened": False})
+        self.assertEqual(self.mesh.published, [])
         self.assertNothingLeft()
 
     def test_late(self) -> None:

@@ -27,6 +27,7 @@ from .resp import Commands
 from .scripts import Scripts
 from .waiting import Waits
 
+LEAVING = "this node hands its rooms over"
 #: After how many seconds a waiting request looks whether the room is still being created.
 LOOK = 1.0
 #: The seconds after which it asks again, if that room won't come.
@@ -90,7 +91,7 @@ class Creating:
         Raises:
             RoomError: It can't be created.
         """
-        await self._owning.whenStaying()
+        await self._whenStaying()
         most = factory.maxRooms(name)
         room = room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
@@ -129,7 +130,7 @@ class Creating:
         if key is None:
             mayCreate()
             return Made(await self.create(application, factory, name, options), True)
-        await self._owning.whenStaying()
+        await self._whenStaying()
         place = self._keys.making(application, name, key)
         until = self._waits.seconds() + MAKING_SECONDS
         token = secrets.token_urlsafe(9)
@@ -149,6 +150,18 @@ class Creating:
                 return Made(making.room if isOpen else None, False)
             await self._waits.pause(PAUSE)
         return Made(None, False)
+
+    async def _whenStaying(self) -> None:
+        """
+        Wait until this node doesn't hand its rooms over.
+
+        Raises:
+            RoomError: That takes too long.
+        """
+        staying = self._owning.whenStaying()
+        await self._waits.either(staying, MAKING_SECONDS)
+        if not staying.called:
+            raise RoomError(ErrorCode.UNAVAILABLE, LEAVING)
 
     async def _begin(
         self, place: bytes, token: str, seats: int, before: Making, tried: Collection[str]

@@ -64,10 +64,11 @@ class Incoming:
         self._clock = clock
         self._now = now
         self._links: dict[str, Link] = {}
-        #: The links of the clients that are joining, with their rooms, and those of them that have ended
-        #: already.
+        #: The links of the clients that are joining, with their rooms, and those of them that the room or the
+        #: client has ended already.
         self._entering: dict[str, str] = {}
         self._endedEarly: set[str] = set()
+        self._droppedEarly: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._links) + len(self._entering)
@@ -104,9 +105,12 @@ class Incoming:
         ).addErrback(lambda failure: self._log.failure("a client could not be attached", failure))
 
     def _attached(self, result: Link | Refused | None, id: int, link: str) -> None:
-        isEnded = link in self._endedEarly
+        isEnded, isDropped = link in self._endedEarly, link in self._droppedEarly
         self._entered(link)
-        if result is None or isinstance(result, Refused):
+        if isDropped:
+            if not (result is None or isinstance(result, Refused)):
+                result.drop()
+        elif result is None or isinstance(result, Refused):
             self._talk.tell(Attached(id, None, result))
         elif self._talk.isOver:
             result.drop()
@@ -125,6 +129,7 @@ class Incoming:
     def _entered(self, link: str) -> None:
         self._entering.pop(link, None)
         self._endedEarly.discard(link)
+        self._droppedEarly.discard(link)
 
     def onSubmit(self, message: Submit) -> None:
         """Pass a frame on to its room. Called for every message."""
@@ -136,6 +141,8 @@ class Incoming:
         """A client of the other node has gone."""
         link = self._links.pop(message.link, None)
         if link is None:
+            if message.link in self._entering:
+                self._droppedEarly.add(message.link)
             return
         if message.hasLeft:
             link.leave()

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from ...core.codes import CloseCode
@@ -23,6 +23,10 @@ from .groups import MAX_GROUPS
 from .packets import Ask, Attach, Attached, Deliver, Detach, Group, PacketMessage, Take, Told
 from .pair import Pair
 from .remote import RemoteLink, Unreached
+
+#: After how many seconds the answer to `Attach` is not waited for any more. The other node answers when the
+#: room is open and `canJoin` has returned, so this is much more than the usual `Room.handlerTimeout`.
+ATTACH_SECONDS = 120.0
 
 
 class ElsewhereError(Exception):
@@ -94,10 +98,11 @@ class Outgoing:
     # -- links
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | Unreached]:
-        """Ask for a link to a room of the other node."""
+        """Ask for a link to a room of the other node; see `Peers.attach`."""
         self._links[arrival.link] = _OutgoingLink(arrival.room, outlet)
         self._generations.began(arrival.room)
         id, asked = self._ask(arrival.link)
+        asked.timer = self._clock.callLater(ATTACH_SECONDS, self._attachTimedOut, id)
         self._talk.tell(Attach(id, arrival))
         return asked.answer
 
@@ -195,6 +200,8 @@ class Outgoing:
             ElsewhereError: The room is not there.
             RoomError: The command failed, or was not answered within `seconds`.
         """
+        if seconds <= 0:
+            return fail(unanswered(False))
         id, asked = self._ask()
         now = self._now()
         asked.timer = self._clock.callLater(seconds, self._timedOut, id)
@@ -241,6 +248,18 @@ class Outgoing:
         asked = self._take(id)
         if asked is not None:
             asked.answer.errback(unanswered(asked.packet <= self._talk.pair.sent))
+
+    def _attachTimedOut(self, id: int) -> None:
+        asked = self._take(id)
+        if asked is None:
+            return
+        attached = self._linkOf(asked.link)
+        link = self._links.get(asked.link)
+        if link is not None and link.isJoined:
+            asked.answer.callback(attached)
+        else:
+            attached.drop()
+            asked.answer.callback(Unreached(asked.packet <= self._talk.pair.sent))
 
     # -- the end
 

@@ -76,8 +76,8 @@ class Peers:
         """
         Join a room on another node, or resume; see `Engine.attach`.
 
-        It takes as long as the room takes to answer. It ends with `Unreached` if the room isn't there, or if
-        the other node is lost.
+        It takes as long as the room takes to answer, up to `outgoing.ATTACH_SECONDS`. It ends with
+        `Unreached` after that, if the room isn't there, or if the other node is lost.
         """
         return self._peer(node).talk.outgoing.attach(outlet, arrival)
 
