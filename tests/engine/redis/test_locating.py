@@ -92,13 +92,15 @@ class LocatorTests(SynchronousTestCase):
     def ask(self, *reply: bytes | None, notAt: str = "") -> Any:
         """Where the room is, by that reply of Redis."""
         places = fired(Deferred.fromCoroutine(self.locator.ask("r", notAt)))
-        self.redis.answers.pop().callback(list(reply) if reply else [None] * 6)
+        self.redis.answers.pop().callback(list(reply) if reply else [None] * 7)
         return places[0]
 
-    def owned(self, node: str, isOpen: bool = True) -> tuple[bytes | None, ...]:
+    def owned(
+        self, node: str, isOpen: bool = True, stranded: bytes | None = None
+    ) -> tuple[bytes | None, ...]:
         """The fields of the room as its owner has left them."""
         listing = msgspec.msgpack.encode(LISTING) if isOpen else None
-        return b"token", node.encode(), b"/rooms", b"chat", b"7", listing
+        return b"token", node.encode(), b"/rooms", b"chat", b"7", listing, stranded
 
     def test_guess(self) -> None:
         """Without asking Redis, a room is known that is here, or listed at a node that is alive."""
@@ -123,7 +125,7 @@ class LocatorTests(SynchronousTestCase):
         self.lease.states["b"] = NodeState.ALIVE
         self.assertEqual(self.ask(*self.owned("b")), AtNode("b"))
         self.assertEqual(self.finder.corrected, [("r", "b")])
-        names = ("HMGET", b"txr:{r}", "tok", "node", "app", "name", "age", "l")
+        names = ("HMGET", b"txr:{r}", "tok", "node", "app", "name", "age", "l", "stranded")
         self.assertEqual(self.redis.asked, [names])
 
     def test_waited(self) -> None:
@@ -144,6 +146,11 @@ class LocatorTests(SynchronousTestCase):
         for node in ("", "me"):
             self.assertEqual(self.ask(*self.owned(node)), orphan)
 
+    def test_stranded(self) -> None:
+        """It says since when no node could open the room, in seconds."""
+        orphan = Orphan("r", "/rooms", "chat", 7, "token", False, LISTING, 12.5)
+        self.assertEqual(self.ask(*self.owned("", stranded=b"12500")), orphan)
+
     def test_neverOpen(self) -> None:
         """A room that was never open has no listing."""
         orphan = Orphan("r", "/rooms", "chat", 7, "token", False, None)
@@ -160,7 +167,7 @@ class LocatorTests(SynchronousTestCase):
         """A room that has come to this node while Redis was asked is here."""
         places = fired(Deferred.fromCoroutine(self.locator.ask("r")))
         self.open()
-        self.redis.answers[0].callback([None] * 6)
+        self.redis.answers[0].callback([None] * 7)
         self.assertEqual((places, self.finder.removed), ([Where.HERE], []))
 
     def test_nowhere(self) -> None:
