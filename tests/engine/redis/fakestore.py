@@ -417,7 +417,7 @@ class Store:
         if room[b"tok"] != token:
             raise RedisError("FENCED the room has another owner")
         have = int(room[b"seq"])
-        if have < int(seq):
+        if have != int(seq):
             raise RedisError(f"HOLE {have}")
         room[b"run"] = run
         return have

@@ -612,6 +612,50 @@ class HealingTests(JournalTestCase):
             [entry.data for entry in self.own(node=self.nodes[-1]).entries], [b"hello", b"from b"]
         )
 
+    def checkDiverged(self, records: int) -> None:
+        """Redis lost that the room has a new owner, and the former one has written up to so many records."""
+        former = self.own()
+        former.say()
+        self.pump()
+        self.node.client.stop()
+        heir = self.own(node=self.makeNode("b"))
+        heir.say("mine")
+        self.pump()
+        self.server.restart(forgotten=2)
+        self.server.store.execute("HSET", self.keys.room("r").fields, "seq", records)
+        self.pass_(1)
+        heir.say("later")
+        self.pump()
+        self.assertEqual((heir.done, len(heir.epochs), heir.lostCode), ([1, 2], 1, None))
+        self.assertEqual(self.field("epoch"), heir.epochs[0])
+        last = self.own(node=self.makeNode("c"))
+        self.assertEqual([entry.data for entry in last.entries], [b"hello", b"mine", b"later"])
+
+    def test_diverged(self) -> None:
+        """
+        These records are not this owner's, also if there are as many. The room is founded again with a new
+        epoch, so that nothing counts as stored that isn't.
+        """
+        self.checkDiverged(2)
+
+    def test_divergedFar(self) -> None:
+        """The same if there are more records than this owner has written."""
+        self.checkDiverged(10)
+
+    def test_moreThanEver(self) -> None:
+        """The same if Redis has more records of this owner than it has written."""
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.store.execute("HSET", self.keys.room("r").fields, "seq", 5)
+        self.node.client.cut()
+        self.pass_(1)
+        owner.say("later")
+        self.pump()
+        self.assertEqual((owner.done, len(owner.epochs), owner.lostCode), ([1, 2], 1, None))
+        last = self.own(node=self.makeNode("b"))
+        self.assertEqual([entry.data for entry in last.entries], [b"hello", b"later"])
+
     def test_claimTaken(self) -> None:
         """Unless another node has claimed it meanwhile: then there is a new epoch."""
         former = self.own()
