@@ -160,7 +160,8 @@ class Commands:
         self.pair.run(
             "claim", (room.fields, room.grave), self.token(room), random.choice(TOKENS[:3]),
             random.choice(NODES), f"e{random.randrange(100)}", random.choice(("run1", "run2")),
-            random.choice((0, 0, 1)), random.choice((0, 1)), "/rooms", "chat", random.randrange(9), 1,
+            random.choice((0, 0, 1)), random.choice((0, 1)), "/rooms", "chat", random.randrange(9),
+            random.choice((1, 1, 1, 2, 3)),
         )  # fmt: skip
 
     def release(self) -> None:

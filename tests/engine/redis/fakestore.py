@@ -431,6 +431,9 @@ class Store:
             return [1, int(room[b"gen"]), room[b"epoch"], 0]
         if had != seen or (not had and grave in self.keys):
             return [0]
+        newest = max(int(room.get(b"v", version)), int(version))
+        if abs(int(room.get(b"v", version)) - int(version)) > 1:
+            return [-2, int(room[b"v"])]
         if died == b"1":
             left = self._countDeath(fields, had)
             if left is not None:
@@ -441,7 +444,7 @@ class Store:
         if not had:
             self.doHSET(fields, b"seq", 0, b"off", 0, b"app", app, b"name", name, b"age", age)
         self.doHSET(
-            fields, b"tok", token, b"node", node, b"epoch", epoch, b"run", run, b"v", version
+            fields, b"tok", token, b"node", node, b"epoch", epoch, b"run", run, b"v", newest
         )  # fmt: skip
         return [1, self.doHINCRBY(fields, b"gen", b"1"), epoch, int(not had)]
 

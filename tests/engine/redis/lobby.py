@@ -20,13 +20,12 @@ from twisted.python.failure import Failure
 from txroom import Room, RoomApplication
 from txroom.engine.redis.keys import Keys
 from txroom.rooms.contract.asks import Dispose
-from txroom.rooms.contract.ports import MAKING_SECONDS
 
 KEYS = Keys()
 #: The seats of a match, and the most rooms of the name "few".
 SEATS, FEW = 3, 3
 #: The kinds of steps; see `Lobby`.
-KINDS = "meet meet part spawn spawn end"
+KINDS = "meet meet leave spawn spawn end"
 #: After so many seconds without a fault all nodes know the same rooms.
 CALM = 6.0
 #: The most seconds that a request takes if nothing but its maker fails.
@@ -150,7 +149,7 @@ class Lobby:
         self.pending.append(meeting)
         return meeting
 
-    def part(self, which: int, amount: int) -> None:
+    def leave(self, which: int, amount: int) -> None:
         """Some of those that were there have gone."""
         for guest in self.guests[: 1 + amount % 4]:
             guest.lost()
@@ -213,8 +212,6 @@ class Lobby:
         codes = {guest.code for guest in meeting.guests} - {""}
         check(not codes, f"{what} were refused: {codes}")
         check(world.now - meeting.began < ANSWER, f"{what} took {world.now - meeting.began:.1f} s")
-        if world.now - meeting.began >= MAKING_SECONDS:
-            return  # they don't wait longer for one another, and the lease of a dead maker may take longer
         rooms = {guest.joined for guest in meeting.guests} - {""} - self.mayHaveEnded
         short = [room for room in rooms if meeting.name == "hall" or self.seated[room] < SEATS]
         # Seats were kept for clients of a node that has died.

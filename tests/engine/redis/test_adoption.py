@@ -81,6 +81,7 @@ class AdoptionTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """A node alone takes all rooms of one that is gone, and none of the others."""
+        self.adoption.start()
         rooms = self.rooms("a", 10)
         self.rooms("b", 10)
         self.stub.gone.add("a")
@@ -89,6 +90,7 @@ class AdoptionTests(SynchronousTestCase):
 
     def test_rate(self) -> None:
         """Not more than so many are taken in an interval."""
+        self.adoption.start()
         self.rooms("a", 3 * BATCH)
         self.adoption.nodeGone("a")
         self.assertEqual(len(self.stub.taken), BATCH)
@@ -158,10 +160,26 @@ class AdoptionTests(SynchronousTestCase):
 
     def test_notOrphaned(self) -> None:
         """A room that has a node by now is left alone."""
+        self.adoption.start()
         self.rooms("a", 1)
         self.stub.place = Where.UNKNOWN
         self.adoption.nodeGone("a")
         self.assertEqual((self.stub.taken, self.adoption.waiting), ([], 0))
+
+    def test_stopped(self) -> None:
+        """When it has been stopped, no room is taken, until it is started again. It starts once."""
+        self.adoption.start()
+        self.adoption.start()
+        self.assertEqual(self.stub.reads, 1)
+        self.adoption.stop()
+        rooms = self.rooms("a", 2)
+        self.stub.gone.add("a")
+        self.adoption.nodeGone("a")
+        self.adoption.look()
+        self.assertEqual((self.stub.taken, self.clock.getDelayedCalls()), ([], []))
+        self.adoption.start()
+        self.assertEqual(set(self.stub.taken), rooms)
+        self.adoption.stop()
 
     def test_unlisted(self) -> None:
         """

@@ -246,6 +246,17 @@ class RefusedTests(ClientTestCase):
         ):
             self.assertIn("needs Redis 6.2 or newer", self.refusedBy(replies))
 
+    def test_secret(self) -> None:
+        """A server that doesn't know HELLO repeats its arguments: the password is not told to anybody."""
+        reply = (
+            b"-ERR unknown command `HELLO`, with args beginning with: `3`, `AUTH`, `rooms`, `hunter2`, "
+            b"`SETNAME`, `txroom`, \r\n"
+        )
+        with capturedLogs() as events:
+            why = self.refusedBy(reply, url="redis://rooms:hunter2@localhost")
+        self.assertIn("it says: ERR unknown command `HELLO`", why)
+        self.assertNotIn("hunter2", why + "".join(map(str, events)))
+
     def test_mode(self) -> None:
         """Cluster mode and Sentinel are refused."""
         for mode in (b"cluster", b"sentinel"):

@@ -229,12 +229,11 @@ class CreatingTests(SynchronousTestCase):
         self.assertEqual((self.listed(), self.a.opening), (0, {}))
 
     def test_lost(self) -> None:
-        """While Redis may have lost the listings, the rooms count that the node knows."""
+        """If Redis has lost the listings, the rooms count that the node knows."""
         self.a.most = 1
         self.b.create()
         self.b.open()
         self.server.store.flush()
-        self.a.finder.doubt()
         self.assertEqual(self.codeOf(self.a.create()), "full")
         self.assertEqual(self.server.count("create"), 1)
 

@@ -471,6 +471,30 @@ class BadRoomTests(NodesTestCase):
         self.assertEqual(bob.messages[-1], ("said", 1))
         self.flushLoggedErrors(ValueError)
 
+    def test_unreadable(self) -> None:
+        """A room whose data can't be read is kept, tried ever more seldom, and opened when it can be read."""
+        first, second = self.start()
+        room = self.result(second.app.createRoom("chat"))
+        self.patch(Deadly, "onCreate", lambda room, options: None)
+        fields = first.node._keys.room(room).fields
+        listing = self.redis.fields(fields)[b"l"]
+        self.redis.store.execute("HSET", fields, "m:x", b"\xc1")
+        claims = self.redis.count("claim")
+        second.kill()
+        with capturedLogs() as events:
+            for _ in range(20):
+                first.ask(room, Inspect())
+                self.advance(4)
+        lines = [formatEvent(event) for event in events]
+        said = [line for line in lines if "can't be read" in line]
+        self.assertEqual(len(said), 1, said)
+        self.assertLess(len([line for line in lines if "is gone" in line]), 6, lines)
+        self.assertLess(self.redis.count("claim") - claims, 6)
+        self.assertEqual(self.redis.fields(fields)[b"l"], listing)
+        self.redis.store.execute("HDEL", fields, "m:x")
+        self.advance(40)
+        self.assertEqual(self.whereIs(room), [first])
+
 
 class AskTests(NodesTestCase):
     """Commands to rooms of other nodes."""
@@ -607,6 +631,24 @@ class EndTests(NodesTestCase):
         self.assertIn("version 9", str(first.failures[0].value))
         self.flushLoggedErrors()
         self.assertEqual(first.harness.server.ports, [])
+
+    def test_noRights(self) -> None:
+        """
+        A node without the right to one of the commands that it needs stops, and says so, whichever it is.
+        """
+        for command in ("renew", "PUBLISH", "HSET", "create", "make", "claim", "HMGET"):
+            first, second = self.start()
+            room = self.result(second.app.createRoom("chat"))
+            second.kill() if command == "claim" else None
+            self.redis.fail("NOPERM this user has no permissions", command, 1000)
+            first.joining(mode=command)
+            first.ask(room if command == "claim" else "nix", Inspect())
+            self.advance(15)
+            self.redis.heal()
+            self.assertEqual([str(each.value)[:6] for each in first.failures], ["NOPERM"], command)
+            self.assertEqual(first.harness.server.ports, [])
+            self.flushLoggedErrors()
+            self.assertFalse(first.harness.server.running)
 
     def test_refused(self) -> None:
         """If Redis refuses this node later, the server stops."""

@@ -335,11 +335,30 @@ class FinderTests(SynchronousTestCase):
         waiter.cancel()
         self.assertEqual(self.finder._waiting, {})
 
-    def test_doubt(self) -> None:
-        """While Redis may have lost listings, the rooms that this node knows are counted."""
-        self.load(r=self.listed("other", "r"), s=self.listed("other", "s"))
-        self.assertEqual(self.finder.lostCount("/rooms", "chat"), 0)
-        self.finder.doubt()
-        self.assertEqual(self.finder.lostCount("/rooms", "chat"), 2)
-        self.clock.advance(DOUBT)
-        self.assertEqual(self.finder.lostCount("/rooms", "chat"), 0)
+    def test_count(self) -> None:
+        """The rooms of a name are counted, those too that are being created."""
+        self.load(r=self.listed("other", "r"), s=Listed("other"))
+        index = self.finder.index
+        self.assertEqual((index.count("/rooms", "chat"), index.count("/rooms", "x")), (2, 0))
+        self.hear("other", "r", self.listed("other", "r", isLocked=True))
+        self.hear("other", "s", None)
+        self.assertEqual(index.count("/rooms", "chat"), 1)
+
+    def test_older(self) -> None:
+        """
+        An older copy of Redis's data knows a room in an earlier generation. What its owner says is believed
+        when the owner that was known is gone, or if Redis names the new one.
+        """
+        self.load(r=self.listed("other", "r", 5), s=self.listed("other", "s", 5))
+        for room in ("r", "s"):
+            self.hear("new", room, self.listed("new", room, 2))
+        self.assertEqual(len(self.finder.index.roomsOf("other")), 2)
+        self.finder.correct("r", "new")
+        self.hear("new", "r", self.listed("new", "r", 2, isLocked=True))
+        known = self.finder.index.get("r")
+        assert known is not None and known.listed.listing is not None
+        self.assertEqual((known.listed.node, known.listed.listing.isLocked), ("new", True))
+        self.finder.index.mayBeOlder("other")
+        self.hear("new", "s", self.listed("new", "s", 2))
+        self.assertEqual(sorted(self.finder.index.roomsOf("new")), ["r", "s"])
+        self.assertEqual(self.finder.index.nodes, ["new"])

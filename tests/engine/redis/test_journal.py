@@ -8,7 +8,9 @@ from tests.engine.redis.case import FakeOwner, JournalTestCase
 from txroom.core.codes import CloseCode, ErrorCode
 from txroom.engine.redis.batches import NODE_BYTES, ROOM_BYTES
 from txroom.engine.redis.journal import RedisJournal
+from txroom.engine.redis.journals import Unreadable
 from txroom.engine.redis.scripts import NAMES
+from txroom.engine.redis.stored import VERSION
 from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.items import Reply
 from txroom.rooms.contract.listing import Listing
@@ -1149,9 +1151,26 @@ class ClaimTests(JournalTestCase):
         self.server.store.execute("HSET", self.keys.room("r").fields, "m:m", b"\xc1")
         _, claimed = self.makeNode("b").claim("r", self.field("tok"))
         self.pump()
-        self.failureResultOf(claimed, RoomError)
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        error = self.failureResultOf(claimed, Unreadable).value
+        self.assertIn("the data of the room can't be read", error.why)
         self.assertEqual((self.field("node"), self.field("seq")), ("", "1"))
+
+    def test_version(self) -> None:
+        """Data of a version that is no neighbour isn't claimed. A later neighbour's stays what it is."""
+        self.own()
+        fields = self.keys.room("r").fields
+        before = self.field("tok")
+        for version in (VERSION + 2, VERSION - 2):
+            self.server.store.execute("HSET", fields, "v", version)
+            _, claimed = self.makeNode(f"b{version}").claim("r", before)
+            self.pump()
+            error = self.failureResultOf(claimed, Unreadable).value
+            self.assertIn(f"has version {version}", error.why)
+            self.assertEqual((self.field("tok"), self.field("node")), (before, "a"))
+        for version, left in ((VERSION + 1, VERSION + 1), (VERSION - 1, VERSION)):
+            self.server.store.execute("HSET", fields, "v", version)
+            self.own(node=self.makeNode(f"c{version}"))
+            self.assertEqual(self.field("v"), str(left))
 
     def lostClaim(self) -> None:
         """A claim of a room that exists, whose reply is lost."""

@@ -76,6 +76,7 @@ class Adoption:
         #: The rooms of nodes that are gone, and since when this node knows that.
         self._since: dict[str, float] = {}
         self._running = 0
+        self._isStarted = False
         self._calls: dict[Callable[[], None], IDelayedCall] = {}
 
     @property
@@ -85,14 +86,16 @@ class Adoption:
 
     def start(self) -> None:
         """Look for rooms without a node now, and from time to time, unless that has begun already."""
-        if self._lookAgain in self._calls:
+        if self._isStarted:
             return
+        self._isStarted = True
         self._later(LOOK, self._lookAgain)
         self._unlisted.read()
         self.look()
 
     def stop(self) -> None:
-        """Take no more rooms."""
+        """Take no more rooms, until it is started again."""
+        self._isStarted = False
         self._waiting.clear()
         self._known.clear()
         for call in self._calls.values():
@@ -150,7 +153,10 @@ class Adoption:
 
     def _take(self, rooms: Iterable[str]) -> int:
         """Take rooms over, one after another, and return how many that are."""
-        new = [room for room in rooms if room not in self._known]
+        new = []
+        if self._isStarted:
+            isHeldBack = self._owning.isQuarantined
+            new = [room for room in rooms if not (room in self._known or isHeldBack(room))]
         if new:
             self._waiting.extend(new)
             self._known.update(new)
@@ -173,8 +179,6 @@ class Adoption:
             self._later(INTERVAL, self._work)
 
     async def _adopt(self, room: str) -> None:
-        if self._owning.isQuarantined(room):
-            return
         place = await self._locator.ask(room)
         if isinstance(place, Orphan):
             await self._owning.take(room, place, isAsked=False)

@@ -17,6 +17,7 @@ from .keys import Keys
 from .resp import Commands
 from .scripts import Scripts
 from .settings import readInfo, runOf
+from .watched import Watched
 
 
 class Client(Commands, Protocol):
@@ -74,6 +75,8 @@ class Channels:
         self, redis: Client, subscriber: Client, scripts: Scripts, keys: Keys, node: str, side: ChannelsSide
     ) -> None:
         self.redis = redis
+        #: For commands without which the node is of no use.
+        self.watched = Watched(redis, side.refused)
         self._subscriber = subscriber
         self._scripts = scripts
         self._keys = keys
@@ -105,7 +108,7 @@ class Channels:
 
     def publish(self, node: str, data: bytes, done: Callable[[object], None]) -> None:
         """Send a packet to a node; `done` is called with the number of nodes that have received it."""
-        self.redis.send(done, "PUBLISH", self._keys.to(node), data)
+        self.watched.send(done, "PUBLISH", self._keys.to(node), data)
 
     async def _prepare(self, redis: Commands) -> None:
         await self._scripts.load(redis)

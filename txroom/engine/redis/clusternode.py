@@ -96,6 +96,7 @@ class ClusterNode:
         self._scripts = Scripts()
         self._redis = redis = connect(False)
         self._channels = Channels(redis, connect(True), self._scripts, keys, node, self)
+        watched = self._channels.watched
         self._announcing = Announcing(redis, keys, node, self._about)
         #: What the log has said of Redis's settings.
         self._concerns: set[str] = set()
@@ -104,7 +105,7 @@ class ClusterNode:
         self.here = Here()
         self.journals = Journals(clock, redis, self._scripts, keys, node, self, options.isDurable)
         self._waits = waits = Waits(clock)
-        self.finder = Finder(waits, redis, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
+        self.finder = Finder(waits, watched, keys, node, self.here, self.wake, lambda: self.lease.isFresh)
         self.peers = Peers(clock, node, self, self._channels.publish, self.guard, self.wake, self.lease.now)
         self._turn = Turn(clock, self.journals.flush, self.finder.flush, self.peers.flush)
         orphanSeconds = options.orphanSeconds
@@ -114,7 +115,7 @@ class ClusterNode:
         self.owning.onEnded = self._ended
         self.owning.onVanished = self.finder.vanished
         self.finder.onTaken = self.journals.doubt
-        locator = self._locator = Locator(redis, keys, node, self.here, self.finder, self.lease)
+        locator = self._locator = Locator(watched, keys, node, self.here, self.finder, self.lease)
         unlisted = UnlistedRooms(
             waits, redis, keys, lambda room: room in self.here or room in self.finder.index
         )
@@ -133,7 +134,7 @@ class ClusterNode:
         #: The nodes that have ended, of which Redis and the others have yet to be told.
         self._endedNodes: set[str] = set()
         self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
-        creating = Creating(waits, redis, self._scripts, keys, node, self.finder, self.owning, self.lease)
+        creating = Creating(waits, watched, self._scripts, keys, node, self.finder, self.owning, self.lease)
         self._services = RoomServices(
             finder=self.finder, creating=creating, entrance=self.entrance, owning=self.owning
         )
@@ -281,6 +282,8 @@ class ClusterNode:
         except Exception as error:
             if isOfReplica(error):  # the address may lead to the new primary
                 self._channels.reconnect("it has become a replica")
+            if answerOf(error) is Answer.STOP and self.lease.stage is not Stage.STARTING:
+                self.refused(error)
             raise
         expiries = {
             node.decode(): expiry / 1000 for node, expiry in zip(leases[::2], leases[1::2], strict=True)
@@ -322,6 +325,7 @@ class ClusterNode:
     def nodeGone(self, node: str) -> None:
         """Another node is gone; see `LeaseSide`."""
         self.peers.gone(node)
+        self.finder.index.mayBeOlder(node)
         self.adoption.nodeGone(node)
 
     # -- the connections

@@ -96,7 +96,7 @@ class Creating:
         room = room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
             raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE)
-        if 0 < most <= self._finder.lostCount(application, name):
+        if 0 < most <= self._finder.index.count(application, name):  # Redis may have lost some
             raise RoomError(ErrorCode.FULL, NO_MORE)
         placeholder = encode(Listed(self._node))
         args = (room, placeholder, most, self._finder.index.greatestAge)

@@ -256,9 +256,8 @@ class Finder:
             self._next = [owned.host.id for owned in self._here]
         some, self._next = self._next[:REFRESHED], self._next[REFRESHED:]
         again = self._listingsOf(some)
-        if (
-            self._waits.seconds() < self._doubtUntil
-        ):  # another node may believe that it has one of these rooms
+        isInDoubt = self._waits.seconds() < self._doubtUntil
+        if isInDoubt:  # another node may believe that it has one of these rooms
             self._changed = {**again, **self._changed}
         else:
             self._write(again)
@@ -326,10 +325,7 @@ class Finder:
         """Redis says that a room is at that node."""
         known = self.index.get(room)
         if known is not None and known.listed.node != node:
-            listed = known.listed
-            self.index.put(
-                known.application, known.name, room, Listed(node, listed.generation, listed.listing)
-            )
+            self.index.move(room, node)
 
     def strand(self, room: str) -> None:
         """A room can't be opened here: until it is, let no client join it by its name."""
@@ -342,12 +338,6 @@ class Finder:
     def doubt(self) -> None:
         """Redis may have lost the listings, until all nodes have written them again."""
         self._doubtUntil = self._waits.seconds() + DOUBT
-
-    def lostCount(self, application: str, name: str) -> int:
-        """Return how many rooms of a name are known, if Redis may have lost their listings; otherwise 0."""
-        if self._waits.seconds() >= self._doubtUntil:
-            return 0
-        return len(self.index.named(application, name))
 
     def vanished(self, room: str) -> None:
         """There is no such room: remove its listing, if it has one."""

@@ -89,6 +89,19 @@ class Quarantined(RoomError):
         self.seconds = seconds
 
 
+class Unreadable(RoomError):
+    """
+    The data of the room can't be read by this node.
+
+    Args:
+        why: The reason, for the log.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(ErrorCode.UNAVAILABLE, "the room is not available for some time")
+        self.why = why
+
+
 class Journals:
     """
     The journals of a node. It is their `JournalPort`.
@@ -151,8 +164,8 @@ class Journals:
         Become the owner of a room.
 
         Returns:
-            A Deferred that fires with its journal. It fails with `RoomError`: `Quarantined`, or `unavailable`
-            if there is another owner, if Redis doesn't answer, or if the room's data can't be read.
+            A Deferred that fires with its journal. It fails with `RoomError`: `Quarantined`, `Unreadable`, or
+            `unavailable` if there is another owner, or if Redis doesn't answer.
         """
         return Deferred.fromCoroutine(self._claim(claim, owner))
 
@@ -354,11 +367,14 @@ class Journals:
         except RoomError:
             raise
         except Exception as error:
-            self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
+            if not isinstance(error, ValueError):
+                self._log.warn("room {room} can't be claimed: {error}", room=claim.room, error=error)
             give = self.scripts.command("handover", keys[:1], (token, secrets.token_urlsafe(16), ""))
             if not claim.seen:  # nobody else knows of it
                 give = self.scripts.command("release", keys, (token, GRAVE_MILLISECONDS))
             self._giveBack(give)
+            if isinstance(error, ValueError):
+                raise Unreadable(str(error)) from None
             raise RoomError(ErrorCode.UNAVAILABLE) from None
         journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
         former = self.journals.get(claim.room)
@@ -390,9 +406,13 @@ class Journals:
         except Exception as error:
             if answerOf(error) is Answer.LOAD:
                 self.reload()
+            elif answerOf(error) is Answer.STOP:
+                self._port.refused(error)
             raise
         if reply[0] == -1:
             raise Quarantined(reply[1] / 1000)
+        if reply[0] == -2:
+            raise Unreadable(f"its data has version {reply[1]}, and this node writes version {VERSION}")
         if reply[0] == 0:
             raise RoomError(ErrorCode.UNAVAILABLE)
         return Ownership(
@@ -416,9 +436,5 @@ class Journals:
         now = self.clock.seconds() + self.shift
         if fields.get(b"tok") != own.token.encode():
             raise RoomError(ErrorCode.UNAVAILABLE)
-        try:
-            loaded = form.load(fields, entries, self.shift, now)
-        except ValueError:
-            self._log.failure("room {room} can't be loaded; it is kept", room=claim.room)
-            raise
+        loaded = form.load(fields, entries, self.shift, now)
         return int(fields[b"seq"]), loaded, form

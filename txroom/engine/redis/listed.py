@@ -4,6 +4,7 @@ The listings of the rooms of all nodes: as they are stored and sent, and the ind
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -78,6 +79,8 @@ class ClusterIndex:
         self._known: dict[str, Known] = {}
         self._byNode: dict[str, set[str]] = {}
         self._listings: dict[str, Listings] = {}
+        #: The number of rooms of each name, by applications and names.
+        self._counts: Counter[tuple[str, str]] = Counter()
         #: The greatest age of a room.
         self.greatestAge = 0
 
@@ -100,6 +103,10 @@ class ClusterIndex:
         """Return the rooms of a node."""
         return list(self._byNode.get(node, ()))
 
+    def count(self, application: str, name: str) -> int:
+        """Return the number of rooms of a name, private ones and those that are being created too."""
+        return self._counts[application, name]
+
     def named(self, application: str, name: str) -> dict[str, Listed]:
         """Return all rooms of a name, private ones and those that are being created too."""
         return {
@@ -116,6 +123,8 @@ class ClusterIndex:
                 return False
             if before.listed.node != listed.node:
                 self._leave(before.listed.node, room)
+        else:
+            self._counts[application, name] += 1
         self._known[room] = Known(application, name, listed)
         self._byNode.setdefault(listed.node, set()).add(room)
         listings = self._listings.setdefault(application, Listings())
@@ -130,8 +139,25 @@ class ClusterIndex:
         """Remove a room."""
         known = self._known.pop(room, None)
         if known is not None:
+            self._counts[known.application, known.name] -= 1
             self._leave(known.listed.node, room)
             self._listings[known.application].remove(room)
+
+    def mayBeOlder(self, node: str) -> None:
+        """
+        A node is gone. Believe whatever others say of its rooms, also if it is of an earlier owner: an older
+        copy of Redis's data may have taken the place of the newest.
+        """
+        for room in self.roomsOf(node):
+            self.move(room, node)
+
+    def move(self, room: str, node: str) -> None:
+        """A known room is at that node; it isn't known in which generation."""
+        application, name, listed = self._known[room]
+        if listed.node != node:
+            self._leave(listed.node, room)
+            self._byNode.setdefault(node, set()).add(room)
+        self._known[room] = Known(application, name, Listed(node, 0, listed.listing))
 
     def _leave(self, node: str, room: str) -> None:
         rooms = self._byNode[node]

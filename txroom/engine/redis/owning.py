@@ -15,7 +15,7 @@ from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.ports import HostFactory, Journal, RoomHost
 from .here import Here, Owned
-from .journals import Claim, Journals, Quarantined
+from .journals import Claim, Journals, Quarantined, Unreadable
 from .locating import Orphan, Place
 from .stranded import StrandedRooms
 
@@ -240,6 +240,9 @@ class Owning:
                     room=room,
                     seconds=error.seconds,
                 )
+            elif isinstance(error, Unreadable):
+                if self._stranded.failed(room, orphan.application, orphan.name, error.why):
+                    self._log.error("room {room} can't be read; it is kept: {why}", room=room, why=error.why)
             elif not isinstance(error, RoomError):
                 self._log.failure("room {room} could not be taken over", result, room=room)
         isHere = room in self._here

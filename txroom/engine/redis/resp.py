@@ -101,6 +101,16 @@ class Sender:
         return answer
 
 
+def _errorOf(text: str) -> RedisError:
+    """
+    Return an error of Redis, without the arguments of the command.
+
+    Redis repeats them if it doesn't know the command. Those of HELLO have the password, and those of scripts
+    data of rooms, and errors are logged.
+    """
+    return RedisError(text.partition(", with args")[0])
+
+
 def _settle(answer: Deferred[Any], reply: Any) -> None:
     """Give a reply to the Deferred that waits for it, if it was not cancelled."""
     if answer.called:
@@ -179,7 +189,7 @@ class Connection(Sender, TwistedProtocol):
 
     def __init__(self, receiver: Receiver, looks: int) -> None:
         self._receiver = receiver
-        self._reader = Reader(notEnoughData=_MORE)
+        self._reader = Reader(notEnoughData=_MORE, replyError=_errorOf)
         self._waiting: deque[Reply] = deque()
         self._sizes: deque[int] = deque()
         self._aging = Aging(looks)

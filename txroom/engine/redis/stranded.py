@@ -73,13 +73,14 @@ class StrandedRooms:
         known = self._rooms.get(room)
         return known is not None and known.until > self._clock.seconds()
 
-    def failed(self, room: str, application: str, name: str, why: str) -> None:
-        """A room could not be opened here: leave it alone for a while."""
+    def failed(self, room: str, application: str, name: str, why: str) -> bool:
+        """A room could not be opened here: leave it alone for a while. Returns whether that is news."""
         known = self._note(room, application, name, why)
         known.until = self._clock.seconds() + min(SHORTEST * 2.0**known.count, LONGEST)
         known.count += 1
         self._redis.send(_ignore, *self._scripts.command("strand", (self._keys.room(room).fields,), ()))
         self.onFailed(room)
+        return known.count == 1
 
     def quarantined(self, room: str, application: str, name: str, seconds: float) -> None:
         """The owners of a room have died too often, so Redis lets nobody have it for so many seconds."""

@@ -16,11 +16,15 @@
 -- ARGV[11] the version of the data
 --
 -- Returns {1, generation, epoch, isNew} to the new owner, {0} if there is another one, or the room has
--- ended, and {-1, milliseconds} if owners of the room have died too often: the caller has to wait so long.
-local room = redis.call('HMGET', KEYS[1], 'tok', 'epoch', 'run', 'gen')
+-- ended, {-1, milliseconds} if owners of the room have died too often: the caller has to wait so long, and
+-- {-2, version} if the room has data of a version that is no neighbour of the caller's.
+local room = redis.call('HMGET', KEYS[1], 'tok', 'epoch', 'run', 'gen', 'v')
 local token = room[1] or ''
 if token == ARGV[2] then return {1, tonumber(room[4]), room[2], 0} end
 if token ~= ARGV[1] or (token == '' and redis.call('EXISTS', KEYS[2]) == 1) then return {0} end
+local version = tonumber(room[5] or ARGV[11])
+if math.abs(version - ARGV[11]) > 1 then return {-2, version} end
+version = math.max(version, ARGV[11]) -- the data of a later version stays
 if ARGV[7] == '1' then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -50,5 +54,5 @@ if token == '' then
   isNew = 1
   redis.call('HSET', KEYS[1], 'seq', 0, 'off', 0, 'app', ARGV[8], 'name', ARGV[9], 'age', ARGV[10])
 end
-redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3], 'epoch', epoch, 'run', ARGV[5], 'v', ARGV[11])
+redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3], 'epoch', epoch, 'run', ARGV[5], 'v', version)
 return {1, redis.call('HINCRBY', KEYS[1], 'gen', 1), epoch, isNew}
