@@ -179,11 +179,13 @@ class ReloadTests(SynchronousTestCase):
             self.supervisor.reload()
             if isReady:
                 self.serve(2)
-            stopped = self.supervisor.stop()
-            self.assertEqual([process.names[-1] for process in self.processes], ["Stop"] * 4)
-            for process in self.processes:
-                process.end()
+            with capturedLogs() as events:
+                stopped = self.supervisor.stop()
+                self.assertEqual([process.names[-1] for process in self.processes], ["Stop"] * 4)
+                for process in self.processes:
+                    process.end()
             self.successResultOf(stopped)
+            self.assertEqual({event["log_level"].name for event in events}, {"debug"})
             self.supervisor.reload()
             self.assertEqual(len(self.processes), 4)
 

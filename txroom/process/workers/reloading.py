@@ -29,6 +29,9 @@ READY_TIMEOUT = 30.0
 class Generations(Protocol):
     """The workers, as a reload replaces them."""
 
+    #: Whether all workers are being stopped.
+    isStopping: bool
+
     @property
     def serving(self) -> list[WorkerProcess]:
         """The workers that serve and are not stopping."""
@@ -73,6 +76,8 @@ class Reload:
             await self._start(new)
             rooms = await self._move(old, new)
         except GivenUp as error:
+            if self._generations.isStopping:
+                return False
             self._log.error("the reload is given up, and the old workers go on: {why}", why=str(error))
             await self._giveUp(old, new)
             return False
@@ -96,7 +101,7 @@ class Reload:
         rooms = 0
         for worker in old:
             given = await worker.leave([each.node for each in new if each.node is not None])
-            if given.problem:
+            if given.problem or self._generations.isStopping:
                 raise GivenUp(given.problem)
             rooms += given.rooms
         return rooms

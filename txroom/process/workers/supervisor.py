@@ -84,7 +84,8 @@ class Supervisor:
         self._hasServed = False
         #: The last worker to end of those that could all not start.
         self._hopeless: WorkerProcess | None = None
-        self._isStopping = False
+        #: Whether it stops, or has stopped.
+        self.isStopping = False
         self._isReloading = False
         self._stopped: list[Deferred[None]] = []
 
@@ -95,7 +96,7 @@ class Supervisor:
 
     def stop(self) -> Deferred[None]:
         """Stop all workers at the same time. The Deferred fires when all have ended."""
-        self._isStopping = True
+        self.isStopping = True
         for slot in self.slots:
             if slot.starting is not None:
                 slot.starting.cancel()
@@ -165,7 +166,7 @@ class Supervisor:
             A Deferred that fires at the end, also if the reload was given up.
         """
         serving = self.serving
-        if self._isReloading or self._isStopping or not all(worker.node for worker in serving) or not serving:
+        if self._isReloading or self.isStopping or not all(worker.node for worker in serving) or not serving:
             return succeed(None)
         self._isReloading = True
         reloaded: Deferred[Any] = Deferred.fromCoroutine(Reload(self._clock, self).run())
@@ -199,7 +200,7 @@ class Supervisor:
 
     def _mend(self, slot: Slot) -> None:
         """Start the worker of a slot again, if it has ended during a reload."""
-        if slot.worker not in self.workers and not self._isStopping:
+        if slot.worker not in self.workers and not self.isStopping:
             self._start(slot)
 
     # -- ends
@@ -213,14 +214,14 @@ class Supervisor:
             self.tell(Gone([worker.node]))
         self._regroup()
         slot = self.slots[worker.slot - 1]
-        if self._isStopping or worker not in (slot.worker, slot.successor):
+        if self.isStopping or worker not in (slot.worker, slot.successor):
             self._log.debug("worker {slot} (process {pid}) {why}", slot=worker.slot, pid=worker.pid, why=why)
         elif slot.successor is not None:
             self._warn(worker, why)
         else:
             self._endedByItself(worker, why)
         self._side.reported()
-        if self._isStopping and not self.workers:
+        if self.isStopping and not self.workers:
             self._finish()
 
     def _endedByItself(self, worker: WorkerProcess, why: str) -> None:
