@@ -304,6 +304,21 @@ class LossTests(NodesTestCase):
         self.assertEqual([client.id for client in first.app.rooms[room].clients], [ada.member])
         self.assertEqual(len(self.whereIs(room)), 1)
 
+    def test_answerLostWithSeat(self) -> None:
+        """The same with the only seat, which was reserved: the client may take it again."""
+        first, second = self.start(maxClients=1)
+        room = self.result(first.app.createRoom("chat"))
+        seat = self.result(second.app.reserveSeat(room))
+        self.redis.deliveries = lambda channel, data: () if second.node.id.encode() in channel else (0.0,)
+        client = second.client()
+        joins = fired(client._begin(client.client.joinById(room, {"seat": seat})))
+        self.advance(0.5)
+        self.assertEqual((len(first.app.rooms[room].clients), joins), (1, []))
+        self.redis.deliveries = lambda channel, data: (0.0,)
+        self.advance(5)
+        (ada,) = joins
+        self.assertEqual([client.id for client in first.app.rooms[room].clients], [ada.member])
+
     def test_paused(self) -> None:
         """A node that can't reach Redis for a while, but not for too long, goes on with its rooms."""
         first, second = self.start()

@@ -146,6 +146,7 @@ class Joining:
         """End the membership that the client has got by the same request and has not been told of."""
         for member in list(self._context.roster.members.values()):
             if member.joinLink == link and member.state is State.DROPPED:
+                self._seats.giveBack(member)
                 self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
 
     def _again(self, member: Member, join: Join) -> Link:

@@ -127,6 +127,7 @@ class Member:
         "token",
         "tokens",
         "untold",
+        "usedSeat",
         "user",
         "userId",
         "waitingSize",
@@ -158,6 +159,8 @@ class Member:
         self.runningHook: object = None
         #: The reserved seat that it has taken, while it is joining.
         self.seat: SeatReserved | None = None
+        #: The reserved seat by which it has joined, should the request come again.
+        self.usedSeat: SeatReserved | None = None
         self.expiry: IDelayedCall | None = None
         #: What the hooks have yet to be told: whether it was away, and whether it has recovered.
         self.untold: tuple[bool, bool] | None = None

@@ -110,8 +110,15 @@ class Seats:
             reservation = roster.reservations.pop(seat)
             left = reservation.expiry.getTime() - self._context.clock.seconds()
             reservation.expiry.cancel()
-            member.seat = SeatReserved(seat, reservation.userId, left)
+            member.seat = member.usedSeat = SeatReserved(seat, reservation.userId, left)
         self._lifecycle.keepOpen()
+
+    def giveBack(self, member: Member) -> None:
+        """Reserve the seat again by which a member has joined whose request comes again."""
+        if member.usedSeat is not None:
+            self.restore(member.usedSeat)
+            self._context.outbox.record(member.usedSeat)
+            member.usedSeat = None
 
     def joined(self, member: Member) -> None:
         """
