@@ -13,7 +13,7 @@ from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, sta
 from txroom.process.workers.backoff import FIRST
 from txroom.process.workers.child import WorkerProcess, WorkerSide
 from txroom.process.workers.pipe import Leave, Left, Ready
-from txroom.process.workers.reloading import READY_TIMEOUT
+from txroom.process.workers.reloading import LEAVE_TIMEOUT, READY_TIMEOUT
 from txroom.process.workers.supervisor import Supervisor
 
 
@@ -86,15 +86,74 @@ class ReloadTests(SynchronousTestCase):
         self.assertEqual(len(self.processes), 4)
 
     def test_again(self) -> None:
-        """There is one reload at a time, and then there may be another one."""
-        self.supervisor.reload()
-        self.supervisor.reload()
+        """There is one reload at a time. What asks for it meanwhile gets one afterwards."""
+        first, second, third = (self.supervisor.reload() for _ in range(3))
         self.assertEqual(len(self.processes), 4)
-        self.serve(2)
+        new = self.serve(2)
         for process in self.old:
             process.send(Left())
-        self.supervisor.reload()
+        self.successResultOf(first)
+        self.assertNoResult(second)
         self.assertEqual(len(self.processes), 6)
+        self.serve(4)
+        for process in new:
+            process.send(Left())
+        self.successResultOf(second)
+        self.successResultOf(third)
+        self.reactor.advance(60)
+        self.assertEqual((len(self.processes), self.places()), (6, [104, 105]))
+
+    def test_starting(self) -> None:
+        """A worker that starts when a reload begins has imported the old code: it is stopped."""
+        self.old[0].end(signal=9)
+        self.reactor.advance(FIRST)
+        starting = self.processes[2]
+        self.supervisor.reload()
+        self.assertEqual(starting.names, ["Start", "Stop"])
+        starting.end()
+        self.serve(3)
+        self.old[1].send(Left())
+        self.reactor.advance(60)
+        self.assertEqual((len(self.processes), self.places()), (5, [103, 104]))
+
+    def test_startingGivenUp(self) -> None:
+        """If the reload is given up, it is started again."""
+        self.old[0].end(signal=9)
+        self.reactor.advance(FIRST)
+        self.supervisor.reload()
+        self.processes[3].end(status=1)
+        self.processes[2].end()
+        self.reactor.advance(60)
+        self.assertEqual(len(self.processes), 6)
+
+    def test_noProcess(self) -> None:
+        """If a new worker can't be started at all, the reload is given up."""
+        count = 0
+
+        def spawn(slot: int, side: WorkerSide) -> WorkerProcess:
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise OSError("too many processes")
+            return self.spawn(slot, side)
+
+        self.supervisor._spawn = spawn
+        with capturedLogs() as events:
+            self.successResultOf(self.supervisor.reload())
+        self.assertIn("a new worker can't be started: too many processes", formatEvent(events[-1]))
+        self.assertEqual((self.processes[2].names[-1], self.places()), ("Stop", [100, 101]))
+        self.processes[2].end()
+        self.supervisor.reload()
+        self.assertEqual(len(self.processes), 5)
+
+    def test_hanging(self) -> None:
+        """An old worker that doesn't answer is killed, and the reload goes on."""
+        self.reload()
+        with capturedLogs() as events:
+            self.reactor.advance(LEAVE_TIMEOUT)
+        self.assertIn("does not give its rooms away, and is killed", formatEvent(events[0]))
+        self.old[1].send(Left())
+        self.assertEqual(self.places(), [102, 103])
 
     def test_cantStart(self) -> None:
         """If a new worker ends before it serves, the old ones go on, and the other new one is stopped."""

@@ -77,6 +77,26 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor.advance(0.01)
         self.assertEqual(len(self.processes), 4)
 
+    def test_noProcess(self) -> None:
+        """If a process can't be started, it is tried again later."""
+        first, _ = self.serve()
+        spawn = self.supervisor._spawn
+
+        def fail(slot: int, side: WorkerSide) -> WorkerProcess:
+            raise OSError("too many processes")
+
+        self.supervisor._spawn = fail
+        first.end(signal=9)
+        with capturedLogs() as events:
+            self.reactor.advance(FIRST)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["worker 1 can't be started: too many processes; it is tried again in 0.2 s"],
+        )
+        self.supervisor._spawn = spawn
+        self.reactor.advance(2 * FIRST)
+        self.assertEqual(self.processes[2].protocol.slot, 1)
+
     # -- nodes that have ended
 
     def test_gone(self) -> None:

@@ -20,10 +20,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from .child import WorkerProcess
-from .pipe import Stay
+from .pipe import Left, Stay
 
 #: The most seconds until the new workers serve.
 READY_TIMEOUT = 30.0
+#: The most seconds for which an old worker may give its rooms away. Then it is killed, and others take over
+#: its rooms.
+LEAVE_TIMEOUT = 120.0
 
 
 class Generations(Protocol):
@@ -38,7 +41,7 @@ class Generations(Protocol):
         ...
 
     def succeed(self) -> list[WorkerProcess]:
-        """Start a successor of each worker."""
+        """Start a successor of each worker. Raises `GivenUp` if one can't be started."""
         ...
 
     def succeeded(self) -> None:
@@ -70,9 +73,10 @@ class Reload:
     async def run(self) -> bool:
         """Replace all workers. Returns whether they were replaced."""
         old = self._generations.serving
-        new = self._generations.succeed()
-        self._log.info("reload: starting {count} new workers", count=len(new))
+        new: list[WorkerProcess] = []
         try:
+            new = self._generations.succeed()
+            self._log.info("reload: starting {count} new workers", count=len(new))
             await self._start(new)
             rooms = await self._move(old, new)
         except GivenUp as error:
@@ -100,11 +104,25 @@ class Reload:
         """Let one old worker after another give its rooms to the new ones; return the number of rooms."""
         rooms = 0
         for worker in old:
-            given = await worker.leave([each.node for each in new if each.node is not None])
+            given = await self._leave(worker, new)
             if given.problem or self._generations.isStopping:
                 raise GivenUp(given.problem)
             rooms += given.rooms
         return rooms
+
+    async def _leave(self, worker: WorkerProcess, others: Sequence[WorkerProcess]) -> Left:
+        """Let a worker give its rooms to others. It is killed if it doesn't answer."""
+        left = worker.leave([each.node for each in others if each.node is not None])
+        try:
+            return await left.addTimeout(LEAVE_TIMEOUT, self._clock)
+        except TimeoutError:
+            self._log.error(
+                "worker {slot} (process {pid}) does not give its rooms away, and is killed",
+                slot=worker.slot,
+                pid=worker.pid,
+            )
+            worker.kill()
+            return Left()
 
     async def _giveUp(self, old: Sequence[WorkerProcess], new: Sequence[WorkerProcess]) -> None:
         """Let the old workers stay, and the new ones give their rooms back."""
@@ -113,5 +131,5 @@ class Reload:
         for worker in staying:
             worker.send(Stay())
         for worker in new:
-            await worker.leave([each.node for each in staying if each.node is not None])
+            await self._leave(worker, staying)
             worker.stop()

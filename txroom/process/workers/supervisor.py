@@ -5,18 +5,17 @@ The supervisor of the workers: it starts them, starts those again that have ende
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from .backoff import Backoff
 from .child import WorkerProcess, WorkerSide, WorkerState
 from .pipe import Down, Gone, Group, Ready
-from .reloading import Reload
+from .reloading import GivenUp, Reload
 
 #: For how many seconds new workers are told of a node that has ended. Its lease has expired by then.
 REMEMBERED = 15.0
@@ -87,6 +86,8 @@ class Supervisor:
         #: Whether it stops, or has stopped.
         self.isStopping = False
         self._isReloading = False
+        #: The calls of `reload` that wait for the next reload.
+        self._reloads: list[Deferred[None]] = []
         self._stopped: list[Deferred[None]] = []
 
     def start(self) -> None:
@@ -128,7 +129,17 @@ class Supervisor:
 
     def _start(self, slot: Slot) -> None:
         slot.starting = None
-        slot.worker = self._spawned(slot)
+        try:
+            slot.worker = self._spawned(slot)
+        except OSError as error:  # too many processes or descriptors, or too little memory
+            delay = slot.backoff.delay(0.0)
+            slot.starting = self._clock.callLater(delay, self._start, slot)
+            self._log.error(
+                "worker {slot} can't be started: {why}; it is tried again in {delay:g} s",
+                slot=slot.number,
+                why=str(error),
+                delay=delay,
+            )
 
     def _spawned(self, slot: Slot) -> WorkerProcess:
         worker = self._spawn(slot.number, self)
@@ -159,32 +170,53 @@ class Supervisor:
 
     def reload(self) -> Deferred[None]:
         """
-        Replace all workers by new ones; see `reloading`. Does nothing while that is going on, and if the
-        rooms of the workers live in their memory.
+        Replace all workers by new ones; see `reloading`. Does nothing if the rooms of the workers live in
+        their memory. During a reload, it begins another one afterwards, because the app may have changed.
 
         Returns:
             A Deferred that fires at the end, also if the reload was given up.
         """
-        serving = self.serving
-        if self._isReloading or self.isStopping or not all(worker.node for worker in serving) or not serving:
-            return succeed(None)
-        self._isReloading = True
-        reloaded: Deferred[Any] = Deferred.fromCoroutine(Reload(self._clock, self).run())
-        return reloaded.addBoth(self._reloaded)
+        reloaded: Deferred[None] = Deferred()
+        self._reloads.append(reloaded)
+        if self._isReloading:
+            self._log.info("reload: it begins when the current one has ended")
+        else:
+            self._isReloading = True
+            Deferred.fromCoroutine(self._reloadAll())
+        return reloaded
 
-    def _reloaded(self, result: object) -> None:
+    async def _reloadAll(self) -> None:
+        """Reload until nobody has asked for it during the last reload."""
+        while self._reloads:
+            reloads, self._reloads = self._reloads, []
+            serving = self.serving
+            if serving and all(worker.node for worker in serving) and not self.isStopping:
+                try:
+                    await Reload(self._clock, self).run()
+                except Exception:
+                    self._log.failure("the reload has failed")
+            for reloaded in reloads:
+                reloaded.callback(None)
         self._isReloading = False
-        if isinstance(result, Failure):
-            self._log.failure("the reload has failed", result)
 
     def succeed(self) -> list[WorkerProcess]:
         """Start a successor of each worker; see `Generations`."""
+        started: list[WorkerProcess] = []
+        try:
+            for slot in self.slots:
+                if slot.starting is not None:
+                    slot.starting.cancel()
+                    slot.starting = None
+                slot.successor = self._spawned(slot)
+                started.append(slot.successor)
+        except OSError as error:
+            for worker in started:
+                worker.stop()
+            raise GivenUp(f"a new worker can't be started: {error}") from error
         for slot in self.slots:
-            if slot.starting is not None:
-                slot.starting.cancel()
-                slot.starting = None
-            slot.successor = self._spawned(slot)
-        return [slot.successor for slot in self.slots if slot.successor is not None]
+            if slot.worker is not None and slot.worker.state is WorkerState.STARTING:
+                slot.worker.stop()  # it imports the old code, and has no rooms yet
+        return started
 
     def succeeded(self) -> None:
         """The successors take the places of the workers; see `Generations`."""
