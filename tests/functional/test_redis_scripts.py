@@ -170,7 +170,10 @@ class Commands:
             self.pair.run("release", room, self.token(room), 50_000)
 
     def strand(self) -> None:
-        self.pair.run("strand", self.room()[:1])
+        fields = self.room()[:1]
+        if self.random.random() < 0.3 and self.pair.both("HEXISTS", fields[0], "tok"):
+            self.pair.both("HSET", fields[0], "stranded", 1000, "tried", 1000)
+        self.pair.run("strand", fields)
 
     def handover(self) -> None:
         room = self.room()

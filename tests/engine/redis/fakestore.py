@@ -480,8 +480,12 @@ class Store:
     def runStrand(self, keys: Any, args: Any) -> Any:
         if b"tok" not in self._hash(keys[0]):
             return 0
-        self.doHSETNX(keys[0], b"stranded", b"%d" % self.now)
-        return int(self._hash(keys[0])[b"stranded"])
+        fields = self._hash(keys[0])
+        since = int(fields.get(b"stranded", self.now))
+        if abs(self.now - int(fields.get(b"tried", 0))) > 900_000:
+            since = int(self.now)
+        self.doHSET(keys[0], b"stranded", b"%d" % since, b"tried", b"%d" % self.now)
+        return since
 
     def runHandover(self, keys: Any, args: Any) -> Any:
         token = self.doHGET(keys[0], b"tok")

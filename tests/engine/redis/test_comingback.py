@@ -137,6 +137,24 @@ class StrandedTests(NodesTestCase):
         self.assertNotIn(b"stranded", self.redis.fields(f"txr:{{{bob.id}}}".encode()))
         self.flushLoggedErrors(ValueError)
 
+    def test_leftOver(self) -> None:
+        """If a former time is left over in Redis, a room that has been open since is not deleted."""
+        self.orphanSeconds = 1000.0
+        first, second = self.start()
+        first.join()
+        bob = second.join()
+        key, began = f"txr:{{{bob.id}}}".encode(), b"%d" % self.redis.store.now
+        self.redis.store.doHSET(key, b"stranded", began, b"tried", began)
+        self.advance(2000)
+        load = Counter.load
+        self.breakLoad()
+        first.kill()
+        self.advance(100)
+        self.patch(Counter, "load", load)
+        self.advance(300)
+        self.assertEqual(self.whereIs(bob.id), [second])
+        self.flushLoggedErrors(ZeroDivisionError)
+
     def test_unregistered(self) -> None:
         """A room whose name isn't registered waits too."""
         (first,) = self.start(1)

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
-from txroom import RoomError
+from txroom import ErrorCode, RoomError
 from txroom.engine.redis.here import Here, Owned
 from txroom.engine.redis.journals import Claim, Quarantined
 from txroom.engine.redis.keys import Keys
@@ -172,6 +172,14 @@ class OwningTests(SynchronousTestCase):
         self.assertEqual((self.take(), len(self.journals.claims)), ([False], 1))
         self.clock.advance(SHORTEST)
         self.assertFalse(self.owning.isQuarantined("r"))
+
+    def test_lost(self) -> None:
+        """A room that is lost while it is opened is held back, but isn't remembered as stranded."""
+        for code, isTold in ((ErrorCode.UNAVAILABLE, False), (ErrorCode.INTERNAL, True)):
+            self.factory.error = RoomError(code)
+            self.take(code)
+            self.journals.answers[-1].callback(StubJournal())
+            self.assertEqual((self.owning.isQuarantined(code), bool(self.sent)), (True, isTold))
 
     def test_cantMake(self) -> None:
         """The same if the application refuses to make it, or if there is no such application."""

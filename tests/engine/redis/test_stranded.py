@@ -20,6 +20,8 @@ class StrandedTests(SynchronousTestCase):
         self.clock = Clock()
         self.sent: list[tuple[Any, ...]] = []
         self.seconds: float | None = 1000.0
+        #: What Redis answers.
+        self.reply: Any = None
         self.stranded = self.make(100.0)
 
     def make(self, orphanSeconds: float) -> StrandedRooms:
@@ -28,7 +30,7 @@ class StrandedTests(SynchronousTestCase):
 
     def send(self, reply: Any, *command: Any) -> None:
         self.sent.append(command)
-        reply(None)
+        reply(self.reply)
 
     def fail(self, room: str = "r") -> None:  # type: ignore[override]
         self.stranded.failed(room, "/rooms", "chat", "no")
@@ -57,7 +59,12 @@ class StrandedTests(SynchronousTestCase):
         self.fail()
         self.stranded.opened("r")
         self.assertEqual([command[0] for command in self.sent], ["EVALSHA", "HDEL"])
-        self.assertEqual(self.sent[1], ("HDEL", b"txr:{r}", "stranded"))
+        self.assertEqual(self.sent[1], ("HDEL", b"txr:{r}", "stranded", "tried"))
+
+    def test_lost(self) -> None:
+        """A room that was lost while it was opened is left alone, but Redis isn't told."""
+        self.stranded.failed("r", "/rooms", "chat", "no", isLost=True)
+        self.assertEqual((self.pause(), self.sent), (SHORTEST, []))
 
     def test_quarantined(self) -> None:
         """Redis says for how long nobody may have a room; that is no failure of this node."""
@@ -85,16 +92,31 @@ class StrandedTests(SynchronousTestCase):
 
     def test_mayEnd(self) -> None:
         """A room may end if no node could open it for too long, and this node has tried it."""
-        self.assertFalse(self.stranded.mayEnd("r", 1.0))
+        self.reply = 900_500
+        self.assertFalse(self.stranded.mayEnd("r", 900.5))
         self.fail()
         self.assertFalse(self.stranded.mayEnd("r", None))
-        self.assertFalse(self.stranded.mayEnd("r", 901.0))
-        self.assertTrue(self.stranded.mayEnd("r", 900.0))
+        self.assertFalse(self.stranded.mayEnd("r", 900.5))
+        self.seconds = 1000.5
+        self.assertTrue(self.stranded.mayEnd("r", 900.5))
         self.seconds = None
-        self.assertFalse(self.stranded.mayEnd("r", 900.0))
+        self.assertFalse(self.stranded.mayEnd("r", 900.5))
+
+    def test_leftOver(self) -> None:
+        """A time in Redis doesn't count if Redis has not said it after the last failure here."""
+        self.fail()
+        self.assertFalse(self.stranded.mayEnd("r", 1.0))
+        self.reply = 1000
+        self.fail()
+        self.assertTrue(self.stranded.mayEnd("r", 1.0))
+        for reply in (ConnectionError(), 0, 999_000):
+            self.reply = reply
+            self.fail()
+            self.assertFalse(self.stranded.mayEnd("r", 1.0), reply)
 
     def test_never(self) -> None:
         """With 0 seconds it never may."""
+        self.reply = 1000
         self.stranded = self.make(0.0)
         self.fail()
         self.assertFalse(self.stranded.mayEnd("r", 1.0))

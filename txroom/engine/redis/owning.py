@@ -121,7 +121,8 @@ class Owning:
             await host.open()
         except Exception as error:
             if claim.seen and owned.generation:  # it was claimed, and could not be opened
-                self._failed(claim, str(error))
+                isLost = isinstance(error, RoomError) and error.code == ErrorCode.UNAVAILABLE
+                self._failed(claim, str(error), isLost)
             self.ended(host, isOurs=not claim.seen)  # nothing, if its journal has said so
             raise
         finally:
@@ -194,9 +195,9 @@ class Owning:
             orphan = queue.pop(room)
             Deferred.fromCoroutine(self._take(orphan)).addBoth(self._taken, orphan)
 
-    def _failed(self, claim: Claim, why: str) -> None:
+    def _failed(self, claim: Claim, why: str, isLost: bool = False) -> None:
         """A room can't be opened here: leave it to other nodes, and don't try again too soon."""
-        self._stranded.failed(claim.room, claim.application, claim.name, why)
+        self._stranded.failed(claim.room, claim.application, claim.name, why, isLost)
 
     @property
     def isBusy(self) -> bool:

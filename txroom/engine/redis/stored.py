@@ -10,7 +10,7 @@ The hash of a room has these fields (`KEYS` of `txroom.engine.redis.keys`):
 ``app name age v``       the application, name and age of the room, and the version of its data
 ``counted died``         of owners that died: the last one's token, when they died,
 ``level until``          and for how long nobody may own the room
-``stranded``             since when no node could open the room, if that is so
+``stranded tried``       since when no node could open the room, if that is so, and the last attempt
 ``m:<member>``           `MemberRecord`
 ``h:<member>``           the number of the member's last handled frame
 ``r:<member>:<n % 64>``  `Handled` with its reply

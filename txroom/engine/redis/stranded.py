@@ -4,12 +4,14 @@ Stranded rooms: those that this node can't open, although no other node has them
 Their `load` raises, their name isn't registered here, or their owners have died too often. Such a room stays
 in Redis as it is. This node leaves it alone for a while, and then tries again; the pause grows with each
 failure. Other nodes may open the room meanwhile, so each node has a list of its own. Since when no node could
-open a room is in Redis, so that the room can be deleted after `orphanSeconds`.
+open a room is in Redis, so that the room can be deleted after `orphanSeconds`. That time begins again if no
+node has failed to open the room for longer than all pauses are: then the room has been open in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -34,6 +36,8 @@ class _Failures:
     count: int = 0
     #: Until when this node leaves it alone, by its clock.
     until: float = 0.0
+    #: Since when no node could open it, as Redis has answered after the last failure here.
+    since: float | None = None
 
 
 class StrandedRooms:
@@ -73,12 +77,28 @@ class StrandedRooms:
         known = self._rooms.get(room)
         return known is not None and known.until > self._clock.seconds()
 
-    def failed(self, room: str, application: str, name: str, why: str) -> bool:
-        """A room could not be opened here: leave it alone for a while. Returns whether that is news."""
+    def failed(self, room: str, application: str, name: str, why: str, isLost: bool = False) -> bool:
+        """
+        A room could not be opened here: leave it alone for a while.
+
+        Args:
+            room: The room's id.
+            application: Its application.
+            name: Its name.
+            why: Why it could not be opened.
+            isLost: Whether this node had lost it by then. Another node may have opened it, so Redis isn't
+                told.
+
+        Returns:
+            Whether that is news.
+        """
         known = self._note(room, application, name, why)
         known.until = self._clock.seconds() + min(SHORTEST * 2.0**known.count, LONGEST)
         known.count += 1
-        self._redis.send(_ignore, *self._scripts.command("strand", (self._keys.room(room).fields,), ()))
+        known.since = None
+        if not isLost:
+            keys = (self._keys.room(room).fields,)
+            self._redis.send(partial(_remember, known), *self._scripts.command("strand", keys, ()))
         self.onFailed(room)
         return known.count == 1
 
@@ -96,11 +116,14 @@ class StrandedRooms:
     def opened(self, room: str) -> None:
         """A room that no node had is open here."""
         self._rooms.pop(room, None)
-        self._redis.send(_ignore, "HDEL", self._keys.room(room).fields, "stranded")
+        self._redis.send(_ignore, "HDEL", self._keys.room(room).fields, "stranded", "tried")
 
     def mayEnd(self, room: str, since: float | None) -> bool:
         """
         Return whether to delete a room: no node could open it for too long, and this one has tried too.
+
+        The time in Redis may be left over from an earlier failure. It counts if Redis has answered with the
+        same time after the last failure here.
 
         Args:
             room: The room's id.
@@ -108,7 +131,7 @@ class StrandedRooms:
         """
         now = self._now()
         known = self._rooms.get(room)
-        if since is None or now is None or known is None or not (known.count and self._orphanSeconds):
+        if since is None or now is None or known is None or since != known.since or not self._orphanSeconds:
             return False
         return now - since >= self._orphanSeconds
 
@@ -133,5 +156,13 @@ class StrandedRooms:
         ]
 
 
+def _remember(known: _Failures, reply: Any) -> None:
+    """
+    Note since when a room is stranded. If Redis doesn't remember it now, it does after the next attempt.
+    """
+    if isinstance(reply, int) and reply:
+        known.since = reply / 1000
+
+
 def _ignore(reply: Any) -> None:
-    """If Redis doesn't remember it now, it does after the next attempt."""
+    """A time that is left over doesn't count later; see `StrandedRooms.mayEnd`."""
