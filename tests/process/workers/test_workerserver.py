@@ -11,16 +11,19 @@ import sys
 import textwrap
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.case import fired
 from tests.process.workers.fakeprocesses import startOf
 from tests.service.test_socketactivation import AdoptingReactor
 from txroom import Application, HandoverFailed, Server, ServerOptions
 from txroom.engine.memory import MemoryEngine
 from txroom.process.settings import Settings
+from txroom.process.workers.orphan import HURRY
 from txroom.process.workers.pipe import (
     Deaf,
     Down,
@@ -230,6 +233,19 @@ class WorkerServerTests(SynchronousTestCase):
         self.patch(self.server, "stopNow", lambda: now.append(None))
         self.service.received(StopNow())
         self.assertEqual((now, self.stops), ([None], [None]))
+
+    def test_orphaned(self) -> None:
+        """Without its parent it stops, and soon waits for nothing any more, whatever its options say."""
+        self.run_()
+        self.server.options = attrs.evolve(self.server.options, drainDelay=20.0, shutdownTimeout=30.0)
+        self.service.orphaned()
+        self.assertEqual(self.stops, [None])
+        stopping = fired(self.service.stopService())
+        self.reactor.advance(HURRY - 0.1)
+        self.assertEqual(stopping, [])
+        self.reactor.advance(0.2)
+        self.reactor.flush()
+        self.assertEqual(len(stopping), 1)
 
     def test_messages(self) -> None:
         """It does what the other messages say."""

@@ -26,6 +26,7 @@ from ...service.server import Server
 from ..launcher import LaunchedServer
 from ..monotonic import useMonotonicClock
 from ..serving import listenOn, serverFor
+from .orphan import HURRY, OrphanThread
 from .output import RecordObserver
 from .pipe import (
     FROM_PARENT,
@@ -63,6 +64,7 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
     """
     from twisted.internet import reactor
 
+    OrphanThread(FROM_PARENT).start()
     anyReactor: Any = reactor
     useMonotonicClock(reactor)
     globalLogBeginner.beginLoggingTo([RecordObserver(_writeError)], redirectStandardIO=False)
@@ -72,7 +74,7 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
         raise SystemExit(f"txroom: {error}") from None
     pipe = ParentPipe(messages)
     service = WorkerServer(start, server, reactor, pipe.send)
-    pipe.onMessage, pipe.onLost = service.received, service.stop
+    pipe.onMessage, pipe.onLost = service.received, service.orphaned
     service.privilegedStartService()
     service.startService()
     anyReactor.addSystemEventTrigger("before", "shutdown", service.stopService)
@@ -199,6 +201,11 @@ class WorkerServer(LaunchedServer):
                 self.server.engine.nodeEnded(node)
         elif isinstance(message, Group):
             self._grouped(message)
+
+    def orphaned(self) -> None:
+        """Stop, because the parent is gone, and wait for at most `HURRY` seconds; see `orphan`."""
+        self._reactor.callLater(HURRY, self.server.stopNow)
+        self.stop()
 
     def stop(self) -> None:
         """Stop, because the parent says so or is gone."""
