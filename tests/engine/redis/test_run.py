@@ -9,6 +9,9 @@ from txroom.engine.redis import RedisEngine
 class DefaultRunTests(NodesTestCase):
     """Redis is started again with its data, which by default may lack what it has confirmed last."""
 
+    #: The identity of the data after the start of Redis, if it is another one.
+    nextRun: str | None = None
+
     def epochOf(self, node: TestNode, room: str) -> str:
         """The epoch of a room at its owner."""
         return node.node.journals.journals[room].epoch
@@ -20,6 +23,8 @@ class DefaultRunTests(NodesTestCase):
         before = self.epochOf(first, room)
         self.redis.down()
         first.kill()
+        if self.nextRun is not None:
+            second.engine.dataRenewed(self.nextRun)
         self.redis.up()
         self.advance(25)
         self.assertEqual(self.whereIs(room), [second])
@@ -56,6 +61,11 @@ class SameRunTests(DefaultRunTests):
     def test_epoch(self) -> None:
         """The next owner goes on with the epoch."""
         self.assertTrue(self.isEpochKept())
+
+    def test_renewed(self) -> None:
+        """The next owner begins a new epoch if it is told that the data may lack something."""
+        self.nextRun = "boot-2"
+        self.assertFalse(self.isEpochKept())
 
     def test_wrong(self) -> None:
         """An empty identity is refused."""

@@ -22,7 +22,7 @@ from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
 from txroom.process.workers.notifying import Notifier
-from txroom.process.workers.pipe import Deaf, Report, SharedSocket, Start
+from txroom.process.workers.pipe import Deaf, Renewed, Report, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
 
 
@@ -32,6 +32,7 @@ class FakeStore:
     descriptors = (70, 71)
     run = "run-1"
     onFailed: Any = None
+    onRenewed: Any = None
 
     def __init__(self, *args: Any) -> None:
         self.args = args
@@ -377,6 +378,19 @@ class StoreTests(WorkersTestCase):
         for more in ({"redis": "redis://h"}, {"fsync": "sometimes"}):
             self.assertRaises(ValueError, self.make, stateDir="/state", **more)
         self.assertRaises(ValueError, self.make, stateDir=None, fsync="always")
+
+    def test_renewed(self) -> None:
+        """If the store may have lost something, all workers, also later ones, get its new identity."""
+        _, store = self.started()
+        first, second = self.reactor.processes
+        second.end(signal=9)
+        self.reactor.advance(1)
+        store.onRenewed("run-2")
+        third = self.reactor.processes[2]
+        self.assertEqual([each.received[-1] for each in (first, third)], [Renewed("run-2")] * 2)
+        first.end(signal=9)
+        self.reactor.advance(1)
+        self.assertEqual([start.settings.redisRun for start in self.starts()], ["run-1"] * 3 + ["run-2"])
 
     def test_restored(self) -> None:
         """Only the first workers are told that Redis was started with an older copy of its data."""

@@ -191,7 +191,9 @@ class StartTests(StoreTestCase):
             raise OSError(28, "No space left on device", str(file))
 
         self.patch(StateDirectory, "_write", write)
-        error = self.failureResultOf(self.make(self.state).start(), StoreError).value
+        started = self.make(self.state).start()
+        self.endProcesses()
+        error = self.failureResultOf(started, StoreError).value
         self.assertIn("No space left on device", str(error))
 
     def test_noProcess(self) -> None:
@@ -458,6 +460,24 @@ class RunTests(StoreTestCase):
         store.stop()
         self.endProcesses()
         self.assertNotEqual(self.runOf("no"), store.run)
+
+    def test_renewed(self) -> None:
+        """If such a store ends by itself, its data has another identity before it is started again."""
+        store = self.up(self.state)
+        before = store.run
+        renewed: list[tuple[str, int]] = []
+        store.onRenewed = lambda run: renewed.append((run, len(self.runs)))
+        self.runs[0].kill()
+        self.reactor.advance(0.1)
+        self.answer()
+        self.assertEqual((store.run, renewed), (before, []))
+        self.runs[1].prints(
+            "1:M 29 Nov 2026 17:00:00.000 # Short write while writing to the AOF file: (1, 2)"
+        )
+        self.runs[1].kill()
+        self.reactor.advance(0.2)
+        self.assertNotEqual(store.run, before)
+        self.assertEqual((renewed, len(self.runs)), ([(store.run, 2)], 3))
 
 
 class WatcherTests(StoreTestCase):

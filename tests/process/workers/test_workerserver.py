@@ -35,6 +35,7 @@ from txroom.process.workers.pipe import (
     Messages,
     Ready,
     ReloadCertificates,
+    Renewed,
     Report,
     SharedSocket,
     Start,
@@ -132,9 +133,13 @@ class Engine(MemoryEngine):
     def __init__(self) -> None:
         super().__init__()
         self.ended: list[str] = []
+        self.runs: list[str] = []
 
     def nodeEnded(self, node: str) -> None:
         self.ended.append(node)
+
+    def dataRenewed(self, run: str) -> None:
+        self.runs.append(run)
 
 
 class WorkerServerTests(SynchronousTestCase):
@@ -254,7 +259,8 @@ class WorkerServerTests(SynchronousTestCase):
         self.patch(self.server, "reloadCertificates", lambda: reloads.append(None))
         self.service.received(ReloadCertificates())
         self.service.received(Gone(["a", "b"]))
-        self.assertEqual((reloads, self.engine.ended), ([None], ["a", "b"]))
+        self.service.received(Renewed("run-2"))
+        self.assertEqual((reloads, self.engine.ended, self.engine.runs), ([None], ["a", "b"], ["run-2"]))
 
     def test_group(self) -> None:
         """The health page says how many workers serve."""

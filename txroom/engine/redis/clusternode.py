@@ -129,6 +129,8 @@ class ClusterNode:
         self._isRefused = False
         #: The `run_id` of the Redis to which the node is connected.
         self._redisRun = ""
+        #: The argument `run` of `RedisEngine`.
+        self.dataRun = options.run
         self._watching: IDelayedCall | None = None
         self._guarded: dict[Outlet, GuardedOutlet] = {}
         #: The nodes that have ended, of which Redis and the others have yet to be told.
@@ -343,8 +345,8 @@ class ClusterNode:
             self.lease.redisRestarted()
         if isRestarted and before:
             self.finder.doubt()
-        if self._options.run is not None:
-            run = self._options.run
+        if self.dataRun is not None:
+            run = self.dataRun
         if self._options.isRestored:
             run = f"{run}:{self.id}"
         self.journals.up(run, leases, isRestarted)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
@@ -140,6 +141,18 @@ class RedisEngine:
         """Take over the rooms of a node whose process has ended; see `EngineService.nodeEnded`."""
         if self._node is not None:
             self._node.nodeEnded(node)
+
+    def dataRenewed(self, run: str) -> None:
+        """
+        Give the data another identity, from the next connection to Redis on. Call it before Redis is started
+        again, if it may lack something that it has confirmed.
+
+        Args:
+            run: The new value of the argument `run`.
+        """
+        self._options = attrs.evolve(self._options, run=run)
+        if self._node is not None:
+            self._node.dataRun = run
 
     def stranded(self) -> list[StrandedRoom]:
         """Return the rooms that this node could not open; see `EngineService.stranded`."""

@@ -30,7 +30,7 @@ from ..signals import ProcessSignals
 from ..starting import exitBecause, startOrExit
 from .child import WorkerProcess, WorkerSide
 from .notifying import Notifier
-from .pipe import Ready, ReloadCertificates, Start
+from .pipe import Ready, ReloadCertificates, Renewed, Start
 from .processors import usableProcessors
 from .spawning import keptAfter, socketsFor, spawn
 from .storechoice import checkStore, makeStore
@@ -200,6 +200,7 @@ class Workers(Service):
             user, group = self.user or (None, None)
             self._store = makeStore(self._reactor, self._stateDir, self._fsync, user, group)
             self._store.onFailed = self._storeFailed
+            self._store.onRenewed = self._storeRenewed
             self._store.prepare()
 
     def _open(self) -> None:
@@ -235,6 +236,13 @@ class Workers(Service):
     def _storeFailed(self, error: Any) -> None:
         self._log.error("{why}", why=str(error))
         exitBecause(self._reactor, str(error))
+
+    def _storeRenewed(self, run: str) -> None:
+        """Tell all workers, also those that start or stop, before they can reach the store again."""
+        self._started = replace(self._started, redisRun=run)
+        if self._supervisor is not None:
+            for worker in self._supervisor.workers:
+                worker.send(Renewed(run))
 
     def _startWorkers(self, settings: Settings) -> None:
         self._started = settings

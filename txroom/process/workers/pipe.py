@@ -111,6 +111,12 @@ class Stay(Message, tag="stay"):
     """Serve as before `Leave`."""
 
 
+class Renewed(Message, tag="renewed"):
+    """The data of the store has another identity from its next start on."""
+
+    run: str
+
+
 class Gone(Message, tag="gone"):
     """These nodes of the cluster have ended."""
 
@@ -124,7 +130,7 @@ class Group(Message, tag="group"):
     running: int
 
 
-Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Gone | Group
+Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Renewed | Gone | Group
 
 Kind = TypeVar("Kind")
 

@@ -116,6 +116,9 @@ class Store:
         self.onDied: Callable[[str], object] = lambda why: None
         #: Called when the store has ended by itself, and can't be started again.
         self.onFailed: Callable[[StoreError], object] = lambda error: None
+        #: Called before the store is started again if it could not write what it has confirmed, with the new
+        #: `run`.
+        self.onRenewed: Callable[[str], object] = lambda run: None
         #: The identity of the data, once the store is started: the argument `run` of `RedisEngine`.
         self.run = ""
         self._reactor = reactor
@@ -223,7 +226,6 @@ class Store:
         return self._prepared
 
     def _locked(self, result: object) -> None:
-        self.run = self._parts.data.run(self._fsync == "always")
         self._parts.watching.start()
         self._spawn()
 
@@ -240,6 +242,7 @@ class Store:
         process = StoreProcess(self._reactor, self._connect(self.url), self)
         try:
             data.check()
+            self._identify()
             program = self._program = findProgram(data.program, self._programs())
             args = argumentsOf(program.path, data.path, socket, self._fsync)
             process.start(args, environmentOf(self._environ), self._owner, data.descriptor)
@@ -251,6 +254,12 @@ class Store:
             return
         self._process = process
         self._parts.watching.watch(process.id)
+
+    def _identify(self) -> None:
+        """Learn the identity of the data, which is another one if `unwritten` was called."""
+        before, self.run = self.run, self._parts.data.run(self._fsync == "always")
+        if before not in ("", self.run):
+            self._call(self.onRenewed, self.run)
 
     def answered(self) -> None:
         """The program answers; see `ProcessSide`."""

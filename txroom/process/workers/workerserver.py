@@ -41,6 +41,7 @@ from .pipe import (
     Messages,
     Ready,
     ReloadCertificates,
+    Renewed,
     Report,
     Start,
     Stay,
@@ -196,6 +197,9 @@ class WorkerServer(LaunchedServer):
             maybeDeferred(self.server.leave, message.nodes).addCallbacks(self._left, self._notLeft)
         elif isinstance(message, Stay):
             self.server.stay()
+        elif isinstance(message, Renewed):
+            engine: Any = self.server.engine  # of the parent's store
+            engine.dataRenewed(message.run)
         elif isinstance(message, Gone):
             for node in message.nodes:
                 self.server.engine.nodeEnded(node)
