@@ -78,6 +78,29 @@ class PrepareTests(StateDirectoryTestCase):
             f"state directory {self.path}/store: must be owned by {other}, not by {US}",
         )
 
+    def test_link(self) -> None:
+        """
+        The directory of the store can't be a link, since the user of the store, who may not be the one who
+        prepares it, could lead that one to other directories.
+        """
+        elsewhere = self.parent / "elsewhere"
+        elsewhere.mkdir(mode=0o755)
+        self.path.mkdir()
+        (self.path / "store").symlink_to(elsewhere)
+        expected = f"state directory {self.path}/store: must be a directory, not a link"
+        self.assertEqual(self.refusal(), expected)
+        self.assertEqual(elsewhere.stat().st_mode & 0o777, 0o755)
+
+    def test_linkMeanwhile(self) -> None:
+        """No link that the user of the store puts in the place of a new file is followed."""
+        data = self.make()
+        data.prepare()
+        other = self.parent / "other"
+        other.write_text("other")
+        (data.path / "run.new").symlink_to(other)
+        run = data.run(True)
+        self.assertEqual((other.read_text(), (data.path / "run").read_text()), ("other", run))
+
     def test_readOnly(self) -> None:
         """It can't be on a file system that is mounted read-only, whether it exists or not."""
 
@@ -94,12 +117,18 @@ class PrepareTests(StateDirectoryTestCase):
         self.assertEqual(self.refusal(), f"state directory {self.path}/store: must be writable")
 
     def test_owner(self) -> None:
-        """If the store runs as another user, new directories are given to that user."""
-        given: list[tuple[Path, int, int]] = []
-        self.patch(os, "chown", lambda path, uid, gid: given.append((path, uid, gid)))
+        """If the store runs as another user, new directories are given to that user. No link is followed."""
+        given: list[tuple[Path, int, int, bool]] = []
+
+        def chown(path: Path, uid: int, gid: int, *, follow_symlinks: bool = True) -> None:
+            given.append((path, uid, gid, follow_symlinks))
+
+        self.patch(os, "chown", chown)
         other = Owner(os.geteuid() + 1, 7)
         self.assertIn("must be owned by", self.refusal(other))  # since this chown does nothing
-        self.assertEqual(given, [(self.path, other.uid, 7), (self.path / "store", other.uid, 7)])
+        self.assertEqual(
+            given, [(self.path, other.uid, 7, False), (self.path / "store", other.uid, 7, False)]
+        )
 
 
 class IdentityTests(StateDirectoryTestCase):

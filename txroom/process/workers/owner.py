@@ -40,9 +40,12 @@ class Owner:
         return (None, None) if self.isThisProcess and self.gid == os.getegid() else (self.uid, self.gid)
 
     def take(self, path: Path) -> None:
-        """Make a new file or directory theirs."""
+        """
+        Make a new file or directory theirs. If they have put a link in its place, the link becomes theirs,
+        and not what it leads to.
+        """
         if self.ids != (None, None):
-            os.chown(path, self.uid, self.gid)
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def __str__(self) -> str:
         return nameOf(self.uid)

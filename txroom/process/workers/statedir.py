@@ -62,10 +62,7 @@ class StateDirectory:
         try:
             self._make(self.root)
             self._make(self.path)
-            owner = self.path.stat().st_uid
-            if owner != self._owner.uid:
-                raise self._wrong(f"must be owned by {self._owner}, not by {nameOf(owner)}", self.path)
-            self.path.chmod(0o700)
+            self._protect()
         except OSError as error:
             raise self._wrong(f"must be writable: {error.strerror}", error.filename) from None
         if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
@@ -81,6 +78,23 @@ class StateDirectory:
             raise self._wrong("must be in a directory that exists", path) from None
         else:
             self._owner.take(path)
+
+    def _protect(self) -> None:
+        """
+        Let nobody but the owner enter the directory of the store. A descriptor of it is used because the
+        owner may put a link in its place meanwhile.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except NotADirectoryError:
+            raise self._wrong("must be a directory, not a link", self.path) from None
+        try:
+            owner = os.fstat(descriptor).st_uid
+            if owner != self._owner.uid:
+                raise self._wrong(f"must be owned by {self._owner}, not by {nameOf(owner)}", self.path)
+            os.fchmod(descriptor, 0o700)
+        finally:
+            os.close(descriptor)
 
     def _wrong(self, why: str, path: Path | str | None = None) -> StoreError:
         return StoreError(f"state directory {path or self.root}: {why}")
@@ -187,7 +201,9 @@ class StateDirectory:
 
     def _write(self, file: Path, text: str) -> None:
         new = file.with_name(f"{file.name}.new")
-        new.write_text(text, "utf-8")
+        new.unlink(missing_ok=True)
+        with new.open("x", encoding="utf-8") as out:  # follows no link
+            out.write(text)
         self._owner.take(new)
         self._sync(new)
         new.replace(file)
