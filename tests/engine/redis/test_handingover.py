@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from tests.case import fired
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
-from txroom import Application, HandoverFailed, RoomError, Server, message
+from txroom import Application, HandoverFailed, LeaveReason, RoomError, Server, message
 from txroom import Client as Member
 from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
 from txroom.rooms.contract.asks import Inspect, unanswered
@@ -120,6 +120,50 @@ class LeavingTests(NodesTestCase):
         self.assertEqual((left, answer, self.whereIs(bob.id)), ([1], [7], [other]))
         self.assertIn(("CancelledError", "work"), Slow.events)
         self.assertEqual(bob.messages, [("done", 7)])
+
+    def test_leaves(self) -> None:
+        """Clients that leave while their handlers are running have left, once, when the next owner begins."""
+        first, second = self.start()
+        gone: list[tuple[Any, Any]] = []
+        self.patch(Slow, "onLeave", lambda room, client, reason: gone.append((client.options["who"], reason)))
+        ada, carol, bob = first.join(who="ada"), first.join(who="carol"), first.join(who="bob")
+        Slow.gates = {"work": Deferred(), "": Deferred()}
+        for player in (ada, carol):
+            player.send("work", 1)
+        self.settle()
+        ada.leave()
+        carol.client.close()
+        self.settle()
+        self.assertEqual(gone, [])
+        left = self.leave(first, second)
+        self.advance(PATIENCE + 1)
+        self.assertEqual((left, ada.state), ([1], "left"))
+        self.assertEqual(sorted(gone), [("ada", LeaveReason.LEFT), ("carol", LeaveReason.LEFT)])
+        clients = second.app.rooms[bob.id].clients
+        self.assertEqual([client.options["who"] for client in clients], ["bob"])
+        self.advance(100)
+        self.assertEqual(len(gone), 2)
+
+    def test_cut(self) -> None:
+        """Nobody leaves between the last step of the preparation and the handover, which might come late."""
+        first, second = self.start()
+        gone: list[Any] = []
+        self.patch(Slow, "onLeave", lambda room, client, reason: gone.append(client.options["who"]))
+        ada, bob = first.join(who="ada"), first.join(who="bob")
+        gate: Deferred[None] = Deferred()
+        handOver = first.node.journals.handOver
+        self.patch(first.node.journals, "handOver", lambda *a: gate.addCallback(lambda _: handOver(*a)))
+        left = self.leave(first, second)
+        self.settle()
+        ada.leave()
+        for client in first.app.rooms[bob.id].clients:
+            client.kick()
+        self.settle()
+        self.assertEqual((left, gone, bob.state), ([], [], "joined"))
+        gate.callback(None)
+        self.advance(2)
+        self.assertEqual((left, gone), ([1], []))
+        self.assertIn("bob", [client.options["who"] for client in second.app.rooms[bob.id].clients])
 
     def test_joining(self) -> None:
         """A client that is joining comes in at the next owner, on each edge; `onJoin` is called again."""

@@ -33,7 +33,7 @@ from .calls import Calls
 from .context import RoomContext
 from .leaving import Leaving
 from .life import Stage
-from .member import JOINED, PARTING, Member, copied
+from .member import JOINED, PARTING, Member, State, copied
 from .presence import Presence
 from .saving import Saving
 
@@ -108,7 +108,9 @@ class Inbox:
             if self._life.isTaking:
                 self._takeMessage(member, frame)
         elif isinstance(frame, Leave):
-            member.mailbox.post(self._leave, member, frame, member.link)
+            if self._life.stage is not Stage.CUT:  # the next owner gets the request
+                member.leaveRequest = frame.ref, member.link
+                member.mailbox.post(self._leave, member)
         elif isinstance(frame, Unreadable):
             self._takeUnreadable(member, frame)
         elif isinstance(frame, CallReply | CallFailed):
@@ -372,10 +374,16 @@ class Inbox:
 
     # -- the rest
 
-    def _leave(self, member: Member, frame: Leave, link: str) -> None:
-        if link == member.link:
-            self._broadcaster.say(member, Reply(frame.ref, NIL))
+    def _leave(self, member: Member) -> None:
+        ref, link = member.leaveRequest or (None, "")
+        if link == member.link and ref is not None:
+            self._broadcaster.say(member, Reply(ref, NIL))
         self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.LEFT)
+
+    def finishLeave(self, member: Member) -> None:
+        """Let a member leave now if it is going to leave after its earlier frames are handled."""
+        if member.state is State.PARTING or member.leaveRequest is not None:
+            self._leave(member)
 
     def _takeAnswer(self, member: Member, frame: CallReply | CallFailed) -> None:
         waiting = self._calls.take(member, frame.ref)

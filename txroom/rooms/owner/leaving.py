@@ -17,6 +17,7 @@ from ..api.ports import LeaveReason
 from ..contract.records import MemberRemoved
 from .calls import Calls
 from .context import Lifecycle, RoomContext
+from .life import Stage
 from .member import Member, State
 from .presence import Presence
 from .revokedtokens import REVOKED_SECONDS, RevokedTokens
@@ -157,7 +158,8 @@ class Leaving:
         End a membership and free the seat. `onLeave` is called in a later turn, after the member's other
         hooks.
 
-        A client that is still joining leaves when the hook that is running has finished.
+        A client that is still joining leaves when the hook that is running has finished. While the room is
+        CUT, its members belong to the next owner, and nobody leaves here.
 
         Args:
             member: The member that leaves.
@@ -169,9 +171,9 @@ class Leaving:
         if member.state is State.SEATED:
             member.leaveLater(code, reason, text)
             return
-        if not member.isPresent:
-            return
         context = self._context
+        if not member.isPresent or (isSeen and context.life.stage is Stage.CUT):
+            return
         self._unseat(member)
         removed = MemberRemoved(member.id)
         if reason in _EXPELLING:

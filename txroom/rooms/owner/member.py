@@ -105,6 +105,7 @@ class Member:
         "id",
         "isJSON",
         "joinLink",
+        "leaveRequest",
         "link",
         "mailbox",
         "messages",
@@ -153,6 +154,8 @@ class Member:
         self.isJSON = True
         #: The refs of the join requests that `joined` answers.
         self.refs: list[int | None] = []
+        #: The ref and the link of its request to leave, which waits until its earlier frames are handled.
+        self.leaveRequest: tuple[int | None, str] | None = None
         #: Set if it must leave as soon as `onAuth` or `onJoin` is over.
         self.pendingLeave: PendingLeave | None = None
         #: The result of `onAuth` or `onJoin`, while it is awaited.

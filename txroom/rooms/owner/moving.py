@@ -10,6 +10,9 @@ sends that again to the next owner. Handlers and joins that are running may end.
 ended are cancelled, and do not count as handled: the next owner calls these handlers again, and the edges ask
 it for these joins again. Then the room is saved.
 
+A member that has asked to leave, or whose client has closed the connection, leaves before that, even if its
+earlier frames have not been handled: nobody would repeat it at the next owner.
+
 `onLeave` is not cancelled, since nobody calls it again.
 """
 
@@ -21,7 +24,9 @@ from twisted.python.failure import Failure
 from .attaching import Attaching
 from .calls import Calls
 from .context import Lifecycle, RoomContext
+from .inbox import Inbox
 from .life import Event
+from .member import Member
 from .saving import Saving
 
 #: The most seconds that handlers and joins get to end.
@@ -31,7 +36,7 @@ PATIENCE = 0.5
 class Moving:
     """Prepares one room for its next owner."""
 
-    __slots__ = ("_attaching", "_calls", "_context", "_lifecycle", "_saving")
+    __slots__ = ("_attaching", "_calls", "_context", "_inbox", "_lifecycle", "_saving")
 
     def __init__(
         self,
@@ -39,12 +44,14 @@ class Moving:
         lifecycle: Lifecycle,
         calls: Calls,
         attaching: Attaching,
+        inbox: Inbox,
         saving: Saving,
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
         self._calls = calls
         self._attaching = attaching
+        self._inbox = inbox
         self._saving = saving
 
     async def move(self) -> bool:
@@ -54,9 +61,13 @@ class Moving:
             return False
         self._context.runner.flush()  # hooks that are due
         await self._quiet()
-        if not self._context.life.follows(Event.CUT):
+        life, members = self._context.life, list(self._context.roster.members.values())
+        if not life.may(Event.CUT):
             return False
-        self._cut()
+        for member in members:
+            self._inbox.finishLeave(member)
+        life.follow(Event.CUT)
+        self._cut(members)
         return True
 
     async def _quiet(self) -> None:
@@ -68,9 +79,9 @@ class Moving:
             idle = DeferredList(busy, consumeErrors=True)
             await idle.addTimeout(PATIENCE, self._context.clock).addErrback(_givenUp)
 
-    def _cut(self) -> None:
+    def _cut(self, members: list[Member]) -> None:
         """Cancel what is still running, in an order in which nothing of it waits for another part."""
-        for member in list(self._context.roster.members.values()):
+        for member in members:
             member.mailbox.cancel()
             self._calls.failAll(member)
         self._attaching.refuse()

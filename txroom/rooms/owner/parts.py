@@ -100,6 +100,6 @@ def makeParts(
         takeover=takeover,
         attaching=attaching,
         asked=asked,
-        moving=Moving(context, lifecycle, calls, attaching, saving),
+        moving=Moving(context, lifecycle, calls, attaching, inbox, saving),
         vacancy=Vacancy(context, lifecycle),
     )
