@@ -32,8 +32,9 @@ LEAVING = "this node hands its rooms over"
 LOOK = 1.0
 #: The seconds after which it asks again, if that room won't come.
 PAUSE = 0.1
-#: For how many seconds requests get a room that was created, since other nodes may not know its listing.
-REMEMBERED = 2.0
+#: For how many seconds requests get a room that was created, since other nodes may not know its listing, or
+#: may learn some seconds later than this one that its first creator is gone.
+REMEMBERED = 5.0
 
 
 class Making(NamedTuple):
