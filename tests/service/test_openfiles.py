@@ -159,7 +159,8 @@ class AcceptingTests(SynchronousTestCase):
         self.port.socket = Waiting()
         self.port.connected = True
         self.port.startReading()
-        watchAccepting(self.port, self.reactor)
+        self.isPaused = False
+        watchAccepting(self.port, self.reactor, lambda: self.isPaused)
 
     def reserve(self, isThere: bool) -> Reserve:
         reserve = Reserve(isThere)
@@ -216,8 +217,19 @@ class AcceptingTests(SynchronousTestCase):
         call.cancel()
         self.assertNotIn(self.port, self.reactor.readers)
 
+    def test_paused(self) -> None:
+        """A port that is paused meanwhile because its server has left is not resumed."""
+        reserve = self.reserve(False)
+        self.read(errno.EMFILE)
+        self.isPaused = True
+        (call,) = self.reactor.calls
+        call.func()
+        call.cancel()
+        self.assertNotIn(self.port, self.reactor.readers)
+        self.assertEqual(reserve.reserved, 1)
+
     def test_others(self) -> None:
         """A client that left before it was accepted is not reported; other ports are not observed."""
         self.assertEqual(self.read(errno.ECONNABORTED), [])
         self.assertIn(self.port, self.reactor.readers)
-        watchAccepting(object(), self.reactor)
+        watchAccepting(object(), self.reactor, lambda: False)

@@ -178,7 +178,7 @@ class ListeningService(MultiService):
 
     def _listening(self, port: IListeningPort) -> None:
         """Called with each port that begins to listen."""
-        watchAccepting(port, self.clock)
+        watchAccepting(port, self.clock, lambda: self._hasLeft)
         callHook(self._log, self.onListening, port)
 
     # -- the service

@@ -9,6 +9,7 @@ and pauses a port that cannot accept at all.
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import tcp
@@ -77,24 +78,32 @@ def limitConnections(admission: Admission, wanted: int, limit: int | None, log: 
     admission.mostConnections, admission.mostSockets = most, socketsOf(limit)
 
 
-def watchAccepting(port: Any, clock: IReactorTime) -> None:
+def watchAccepting(port: Any, clock: IReactorTime, isPaused: Callable[[], bool]) -> None:
     """
     Handle the errors of a TCP port in accepting connections by `AcceptErrors`. Other ports have no such
     errors.
     """
     if isinstance(port, tcp.Port):
-        observeAccepting(port, AcceptErrors(port, clock))
+        observeAccepting(port, AcceptErrors(port, clock, isPaused))
 
 
 @implementer(ILogObserver)
 class AcceptErrors:
-    """A log observer for one port, which gets an event for each failed attempt to accept a connection."""
+    """
+    A log observer for one port, which gets an event for each failed attempt to accept a connection.
+
+    Args:
+        port: The port.
+        clock: The clock.
+        isPaused: Whether the port must not accept for another reason.
+    """
 
     _log = Logger()
 
-    def __init__(self, port: Any, clock: IReactorTime) -> None:
+    def __init__(self, port: Any, clock: IReactorTime, isPaused: Callable[[], bool]) -> None:
         self._port = port
         self._clock = clock
+        self._isPaused = isPaused
         self._nextLine = 0.0
         self._closed = 0
 
@@ -129,4 +138,5 @@ class AcceptErrors:
     def _resume(self) -> None:
         if self._port.connected and not self._port.disconnecting:
             reserveDescriptor()
-            self._port.startReading()
+            if not self._isPaused():
+                self._port.startReading()
