@@ -24,21 +24,59 @@ import time
 PARENT, LIFE = 0, 3
 
 
-def followParent() -> int | None:
+class Process:
+    """
+    A process that gets signals.
+
+    On Linux it is found by a descriptor, so that another process that gets its id later is not taken for it.
+
+    Args:
+        id: The id of the process.
+    """
+
+    def __init__(self, id: int) -> None:
+        self._id = id
+        self._descriptor = -1
+        try:
+            self._descriptor = os.pidfd_open(id)
+        except ProcessLookupError:
+            self._id = 0  # it has ended already
+        except (AttributeError, OSError):
+            pass  # this system has no such descriptors
+
+    def send(self, number: int) -> None:
+        """Send a signal; 0 only tests whether the process is there. Raises `ProcessLookupError`."""
+        if self._descriptor >= 0:
+            signal.pidfd_send_signal(self._descriptor, number)
+        elif self._id:
+            os.kill(self._id, number)
+        else:
+            raise ProcessLookupError
+
+    def close(self) -> None:
+        """Forget it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+
+def followParent() -> tuple[bool, Process | None]:
     """
     Read what the parent writes.
 
     Returns:
-        The process of the store when the parent has died, or `None` if the watcher is not needed any more.
+        Whether the watcher is needed, because the parent has died, and the process of the store.
     """
-    rest, process = b"", 0
+    rest = b""
+    process: Process | None = None
     while data := os.read(PARENT, 4096):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line == b"done":
-                return None
-            process = int(line)
-    return process
+                return False, None
+            if process is not None:
+                process.close()
+            process = Process(int(line)) if line != b"0" else None
+    return True, process
 
 
 def waitForWorkers(seconds: float) -> None:
@@ -46,15 +84,15 @@ def waitForWorkers(seconds: float) -> None:
     select.select([LIFE], [], [], seconds)  # nobody writes, so only the end of the pipe can be read
 
 
-def end(process: int, seconds: float) -> None:
+def end(process: Process, seconds: float) -> None:
     """End the store with SIGTERM, so that it writes what it has to its files, and later with SIGKILL."""
     deadline = time.monotonic() + seconds
     try:
-        os.kill(process, signal.SIGTERM)
+        process.send(signal.SIGTERM)
         while time.monotonic() < deadline:
             time.sleep(0.02)
-            os.kill(process, 0)
-        os.kill(process, signal.SIGKILL)
+            process.send(0)
+        process.send(signal.SIGKILL)
     except ProcessLookupError:
         pass
 
@@ -64,11 +102,11 @@ def main(workers: str, store: str, *directories: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    process = followParent()
-    if process is None:
+    isNeeded, process = followParent()
+    if not isNeeded:
         return
     waitForWorkers(float(workers))
-    if process:
+    if process is not None:
         end(process, float(store))
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
