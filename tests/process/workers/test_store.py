@@ -327,6 +327,18 @@ class RestartTests(StoreTestCase):
         )
         self.assertEqual((store.state, len(self.runs)), (StoreState.STOPPED, 2))
 
+    def test_missing(self) -> None:
+        """Without the list of its files, the store ends, since it does not come back by itself."""
+        store = self.up(self.state)
+        file = Path(self.state, "store", "appendonlydir", MANIFEST)
+        self.runs[0].kill()
+        file.unlink()
+        self.reactor.advance(0.1)
+        self.endProcesses()
+        (error,) = self.errors
+        self.assertIn(f"{file} is damaged or missing, so the store does not start", str(error))
+        self.assertEqual((store.state, len(self.runs)), (StoreState.STOPPED, 1))
+
 
 class StopTests(StoreTestCase):
     """The end of a store."""

@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from .owner import Owner, nameOf
-from .storeerror import StoreError
+from .storeerror import DamagedError, StoreError
 from .storeprogram import Version
 
 #: How many seconds to wait for the processes that use the directory, and how often to look.
@@ -139,14 +139,14 @@ class StateDirectory:
         Remove what is left of snapshots that a killed store was writing.
 
         Raises:
-            StoreError: It is not there.
+            DamagedError: It is not there.
         """
         for unfinished in self.path.glob("temp-*"):
             unfinished.unlink(missing_ok=True)
         if self.program is not None and not (self.files / MANIFEST).exists():
             raise self.damaged(MANIFEST)
 
-    def damaged(self, name: str, repair: Callable[[Path], str] | None = None) -> StoreError:
+    def damaged(self, name: str, repair: Callable[[Path], str] | None = None) -> DamagedError:
         """
         Return the error for a file that is damaged or missing.
 
@@ -159,7 +159,7 @@ class StateDirectory:
             advice = f"make a copy of it, and then run: {repair(file)}"
         else:
             advice = f"restore {self.files} from a backup, or remove {self.path} to begin without data"
-        return StoreError(f"{file} is damaged or missing, so the store does not start; {advice}")
+        return DamagedError(f"{file} is damaged or missing, so the store does not start; {advice}")
 
     # -- the identity of the data
 

@@ -24,7 +24,7 @@ from ..loading import inOneLine
 from .owner import Owner
 from .runtimedir import RuntimeDirectory, runtimeParents
 from .statedir import StateDirectory
-from .storeerror import StoreError
+from .storeerror import DamagedError, StoreError
 from .storeprocess import Client, StoreProcess, argumentsOf, environmentOf
 from .storeprogram import Program, findProgram, installedPrograms
 from .watching import Watching
@@ -246,6 +246,9 @@ class Store:
             program = self._program = findProgram(data.program, self._programs())
             args = argumentsOf(program.path, data.path, socket, self._fsync)
             process.start(args, environmentOf(self._environ), self._owner, data.descriptor)
+        except DamagedError as error:
+            self._fail(error)
+            return
         except StoreError as error:
             self._over(str(error), error)
             return

@@ -7,3 +7,7 @@ from __future__ import annotations
 
 class StoreError(Exception):
     """The bundled store can't be used. The text is one line that says why, and what can be done."""
+
+
+class DamagedError(StoreError):
+    """The data of the store is damaged or incomplete."""
