@@ -34,10 +34,16 @@ class NotifierTests(SynchronousTestCase):
         notifier = Notifier({"NOTIFY_SOCKET": address}, lambda: 12.5)
         notifier.ready()
         notifier.reloading()
+        notifier.ready("given up")
         notifier.stopping()
         self.assertEqual(
-            [manager.recv(100) for _ in range(3)],
-            [b"READY=1", b"RELOADING=1\nMONOTONIC_USEC=12500000", b"STOPPING=1"],
+            [manager.recv(100) for _ in range(4)],
+            [
+                b"READY=1\nSTATUS=",
+                b"RELOADING=1\nMONOTONIC_USEC=12500000",
+                b"READY=1\nSTATUS=given up",
+                b"STOPPING=1",
+            ],
         )
 
     def test_abstract(self) -> None:
@@ -45,7 +51,7 @@ class NotifierTests(SynchronousTestCase):
         name = f"txroom-test-{os.getpid()}"
         manager = self.manager(f"\0{name}")
         Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
-        self.assertEqual(manager.recv(100), b"READY=1")
+        self.assertEqual(manager.recv(100), b"READY=1\nSTATUS=")
 
     def test_nobody(self) -> None:
         """Without a service manager, or if it can't be reached, nothing happens."""

@@ -22,7 +22,7 @@ from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
 from txroom.process.workers.notifying import Notifier
-from txroom.process.workers.pipe import Deaf, Renewed, Report, SharedSocket, Start
+from txroom.process.workers.pipe import Deaf, Left, Renewed, Report, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
 
 
@@ -298,10 +298,17 @@ class WorkersTests(WorkersTestCase):
         self.assertEqual((len(self.reactor.processes), len(self.reactor.ports)), (4, 1))
 
     def test_notified(self) -> None:
-        """The service manager is told when it serves, when it reloads and has done so, and when it stops."""
+        """
+        The service manager is told when it serves, when it reloads and has done so or given up, and when it
+        stops.
+        """
         notes: list[str] = []
         for name in ("ready", "reloading", "stopping"):
-            self.patch(Notifier, name, lambda notifier, name=name: notes.append(name))
+            self.patch(
+                Notifier,
+                name,
+                lambda notifier, status="", name=name: notes.append(f"{name} {status}".strip()),
+            )
         workers = self.start()
         self.assertEqual(notes, ["ready"])
         workers.reload()
@@ -310,9 +317,15 @@ class WorkersTests(WorkersTestCase):
         new[0].end(status=1)
         new[1].end(status=1)
         self.reactor.advance(1)
-        self.assertEqual(notes, ["ready", "reloading", "ready"])
+        self.assertEqual(notes[2:], ["ready the last reload was given up, see the log"])
+        workers.reload()
+        for process in self.reactor.processes[4:]:
+            process.serve()
+        for process in self.reactor.processes[:2]:
+            process.send(Left())
+        self.assertEqual(notes[3:], ["reloading", "ready"])
         workers.stopService()
-        self.assertEqual(notes[3:], ["stopping"])
+        self.assertEqual(notes[5:], ["stopping"])
 
     def test_neverStarted(self) -> None:
         """A service that was not started stops at once."""

@@ -92,7 +92,7 @@ class ReloadTests(SynchronousTestCase):
         new = self.serve(2)
         for process in self.old:
             process.send(Left())
-        self.successResultOf(first)
+        self.assertTrue(self.successResultOf(first))
         self.assertNoResult(second)
         self.assertEqual(len(self.processes), 6)
         self.serve(4)
@@ -139,7 +139,7 @@ class ReloadTests(SynchronousTestCase):
 
         self.supervisor._spawn = spawn
         with capturedLogs() as events:
-            self.successResultOf(self.supervisor.reload())
+            self.assertFalse(self.successResultOf(self.supervisor.reload()))
         self.assertIn("a new worker can't be started: too many processes", formatEvent(events[-1]))
         self.assertEqual((self.processes[2].names[-1], self.places()), ("Stop", [100, 101]))
         self.processes[2].end()

@@ -22,9 +22,14 @@ class Notifier:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._seconds = seconds
 
-    def ready(self) -> None:
-        """The service serves, for the first time or after a reload."""
-        self._send("READY=1")
+    def ready(self, status: str = "") -> None:
+        """
+        The service serves, for the first time or after a reload.
+
+        Args:
+            status: What ``systemctl status`` shows.
+        """
+        self._send(f"READY=1\nSTATUS={status}")
 
     def reloading(self) -> None:
         """The service reloads, until `ready`."""

@@ -306,7 +306,10 @@ class Workers(Service):
         if self._supervisor is not None:
             self._notifier.reloading()
             self._supervisor.tell(ReloadCertificates())
-            self._supervisor.reload().addCallback(lambda _: self._notifier.ready())
+            self._supervisor.reload().addCallback(self._reloaded)
+
+    def _reloaded(self, isDone: bool) -> None:
+        self._notifier.ready("" if isDone else "the last reload was given up, see the log")
 
     def _hangUp(self) -> None:
         reopenLogs(self._log)

@@ -87,7 +87,7 @@ class Supervisor:
         self.isStopping = False
         self._isReloading = False
         #: The calls of `reload` that wait for the next reload.
-        self._reloads: list[Deferred[None]] = []
+        self._reloads: list[Deferred[bool]] = []
         self._stopped: list[Deferred[None]] = []
 
     def start(self) -> None:
@@ -168,15 +168,15 @@ class Supervisor:
 
     # -- reloads
 
-    def reload(self) -> Deferred[None]:
+    def reload(self) -> Deferred[bool]:
         """
         Replace all workers by new ones; see `reloading`. Does nothing if the rooms of the workers live in
         their memory. During a reload, it begins another one afterwards, because the app may have changed.
 
         Returns:
-            A Deferred that fires at the end, also if the reload was given up.
+            A Deferred of whether the reload was not given up.
         """
-        reloaded: Deferred[None] = Deferred()
+        reloaded: Deferred[bool] = Deferred()
         self._reloads.append(reloaded)
         if self._isReloading:
             self._log.info("reload: it begins when the current one has ended")
@@ -189,14 +189,15 @@ class Supervisor:
         """Reload until nobody has asked for it during the last reload."""
         while self._reloads:
             reloads, self._reloads = self._reloads, []
-            serving = self.serving
+            serving, isDone = self.serving, True
             if serving and all(worker.node for worker in serving) and not self.isStopping:
                 try:
-                    await Reload(self._clock, self).run()
+                    isDone = await Reload(self._clock, self).run()
                 except Exception:
                     self._log.failure("the reload has failed")
+                    isDone = False
             for reloaded in reloads:
-                reloaded.callback(None)
+                reloaded.callback(isDone)
         self._isReloading = False
 
     def succeed(self) -> list[WorkerProcess]:
