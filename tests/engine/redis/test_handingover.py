@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec.json import decode
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import deferLater
 
 from tests.case import fired
@@ -13,6 +13,8 @@ from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
 from txroom import Application, HandoverFailed, LeaveReason, RoomError, Server, message
 from txroom import Client as Member
 from txroom.engine.redis.handingover import KNOWN, OPENED, TAKEN_BACK
+from txroom.engine.redis.journals import Journals
+from txroom.engine.redis.locating import Locator, Where
 from txroom.rooms.contract.asks import Inspect, unanswered
 from txroom.rooms.hooks import HookTimeout
 from txroom.rooms.owner.moving import PATIENCE
@@ -557,6 +559,44 @@ class FailureTests(NodesTestCase):
         self.advance(OPENED + TAKEN_BACK)
         self.assertIsInstance(left[0].value, HandoverFailed)
         self.assertEqual((ada.messages, self.whereIs(ada.id)), ([("said", 1)], [second]))
+
+    def test_unreached(self) -> None:
+        """If the node that gets a room can't reach Redis for a moment, it is asked again."""
+        first, second = self.start()
+        ada = first.join()
+        ask, claim, failures = Locator.ask, Journals.claim, ["ask", "claim"]
+
+        async def unknown(locator: Locator, *args: Any, **more: Any) -> Any:
+            if locator is second.node.handingOver._locator and "ask" in failures:
+                failures.remove("ask")
+                return Where.UNKNOWN
+            return await ask(locator, *args, **more)
+
+        def refused(journals: Journals, *args: Any) -> Any:
+            if journals is second.node.journals and "claim" in failures:
+                failures.remove("claim")
+                return fail(RoomError("unavailable"))
+            return claim(journals, *args)
+
+        self.patch(Locator, "ask", unknown)
+        self.patch(Journals, "claim", refused)
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertEqual((left, failures, self.whereIs(ada.id)), ([1], [], [second]))
+
+    def test_notThere(self) -> None:
+        """That there is nothing to take is believed if Redis says it too."""
+        first, second = self.start()
+        room = self.result(first.app.createRoom("chat"))
+        take, answers = second.node.handingOver.take, [None, None]
+
+        async def nothing(name: str) -> bool | None:
+            return answers.pop() if answers else await take(name)
+
+        self.patch(second.node.handingOver, "take", nothing)
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertEqual((left, answers, self.whereIs(room)), ([1], [], [second]))
 
     def fails(self) -> None:
         """The answer to a question."""

@@ -18,6 +18,7 @@ from itertools import cycle
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
+from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.ports import HandoverFailed
 from .adoption import Adoption
@@ -174,11 +175,17 @@ class HandingOver:
         while self._waits.seconds() < until and self._lease.stateOf(node) is not NodeState.GONE:
             try:
                 taken = await self._peers.ask(node, room, Take(), max(0.0, until - self._waits.seconds()))
-            except (RoomError, ElsewhereError):  # it was not answered
-                await self._waits.pause(PAUSE)
-            else:
-                return taken is not False
+                if taken is not None or await self._isOver(room, node):
+                    return taken is not False
+            except (RoomError, ElsewhereError):
+                pass  # it was not answered
+            await self._waits.pause(PAUSE)
         return False
+
+    async def _isOver(self, room: str, node: str) -> bool:
+        """Return whether a room that a node doesn't find has ended, or has another owner than that node."""
+        place = await self._locator.ask(room)
+        return place is Where.NOWHERE or (isinstance(place, AtNode) and place.node != node)
 
     async def _takeBack(self, room: str, token: str) -> None:
         """Become the owner of a room again, unless another node has claimed it since it got this token."""
@@ -203,10 +210,21 @@ class HandingOver:
     # -- from other nodes
 
     async def take(self, room: str) -> bool | None:
-        """Become the owner of a room that was handed over to this node; see `Take`."""
+        """
+        Become the owner of a room that was handed over to this node; see `Take`.
+
+        Raises:
+            RoomError: That isn't known now, since Redis can't be reached, for example. The other node asks
+                again.
+        """
         place = await self._locator.ask(room)
-        if isinstance(place, Orphan):
-            return await self._owning.take(room, place)
+        if place is Where.HERE:
+            return True
         if place is Where.NOWHERE or isinstance(place, AtNode):
             return None
-        return place is Where.HERE
+        if isinstance(place, Orphan):
+            if await self._owning.take(room, place):
+                return True
+            if self._owning.isLeaving or self._owning.isStopping or self._owning.isQuarantined(room):
+                return False
+        raise RoomError(ErrorCode.UNAVAILABLE)

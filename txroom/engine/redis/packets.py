@@ -109,7 +109,8 @@ class Take(Struct, frozen=True, array_like=True, tag_field="kind", tag="take"):
     Become the owner of a room that has just been handed over to the receiver.
 
     The answer is whether the room is there now: `False` if it can't be opened, `None` if there is no such
-    room any more, or if it has another owner.
+    room any more, or if it has another owner. The error `unavailable` asks to try again: Redis can't be
+    reached, for example.
     """
 
 
