@@ -369,6 +369,23 @@ class SavedTests(NodesTestCase):
         self.assertEqual((ada.events.count("lost"), ada.closeCode), (0, None))
         self.flushLoggedErrors(ValueError)
 
+    def test_cantSave(self) -> None:
+        """A room that can't be saved stays as it is, and the others stay too; only a stop goes on."""
+        first, second = self.start()
+        ada = first.join()
+        self.assertEqual([self.result(ada.calling("count")) for _ in range(3)], [1, 2, 3])
+        self.patch(Counter, "save", lambda room: 1 / 0)
+        left = fired(first.engine.leave([second.node.id]))
+        self.advance(2)
+        self.assertIsInstance(left[0].value, HandoverFailed)
+        self.assertIn("can't be saved", str(left[0].value))
+        self.assertEqual((self.whereIs(ada.id), self.result(ada.calling("count"))), ([first], 4))
+        self.assertEqual((ada.events, ada.closeCode), ([], None))
+        first.stop()
+        self.advance(2)
+        self.assertEqual(self.whereIs(ada.id), [second])
+        self.flushLoggedErrors(ZeroDivisionError)
+
 
 class StoppingTests(NodesTestCase):
     """A planned stop without `leave`."""

@@ -153,18 +153,21 @@ class HandingOver:
     async def _give(self, owned: Owned, node: str, token: str) -> bool:
         """Hand over a room, and return whether there was still a room to hand over."""
         room = owned.host.id
-        if not await self._prepared(owned):
+        if not await self._prepared(owned, mustSave=True):
             return False
         await self._journals.handOver(room, node, token)
         if not await self._isTaken(room, node):
             raise HandoverFailed(f"node {node} can't open room {room}")
         return True
 
-    async def _prepared(self, owned: Owned) -> bool:
+    async def _prepared(self, owned: Owned, mustSave: bool = False) -> bool:
         """Prepare a room, and return whether it may be handed over."""
         owned.isMoving = True
         try:
-            return await owned.host.move()
+            return await owned.host.move(mustSave)
+        except HandoverFailed:
+            owned.isMoving = False
+            raise
         except Exception:
             self._log.failure("room {room} could not be prepared for its next owner", room=owned.host.id)
             return True

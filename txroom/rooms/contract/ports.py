@@ -173,14 +173,20 @@ class RoomHost(Owner, Protocol):
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; a room that is not open yet is waited for."""
 
-    async def move(self) -> bool:
+    async def move(self, mustSave: bool = False) -> bool:
         """
         Prepare the room for its next owner, before its journal is handed over.
 
         Nothing more is handled or logged then. What is still running is cancelled after half a second.
 
+        Args:
+            mustSave: Whether the room stays as it is if it can't be saved.
+
         Returns:
             Whether the room may be handed over: it doesn't end, and wasn't lost.
+
+        Raises:
+            HandoverFailed: The room can't be saved, and goes on.
         """
 
     def ask(self, command: Command) -> Deferred[Any]:

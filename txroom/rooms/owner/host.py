@@ -425,9 +425,9 @@ class Host:
 
     # -- for the engine
 
-    async def move(self) -> bool:
+    async def move(self, mustSave: bool = False) -> bool:
         """Prepare for the next owner; see `RoomHost.move`."""
-        return not self.life.isOver and await self._parts.moving.move()
+        return not self.life.isOver and await self._parts.moving.move(mustSave)
 
     @property
     def listing(self) -> Listing:

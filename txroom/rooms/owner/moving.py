@@ -21,6 +21,7 @@ from __future__ import annotations
 from twisted.internet.defer import DeferredList, TimeoutError
 from twisted.python.failure import Failure
 
+from ..contract.ports import HandoverFailed
 from .attaching import Attaching
 from .calls import Calls
 from .context import Lifecycle, RoomContext
@@ -54,9 +55,16 @@ class Moving:
         self._inbox = inbox
         self._saving = saving
 
-    async def move(self) -> bool:
-        """Go to CUT, if the room is open or about to open; see the module. Returns whether it is CUT."""
+    async def move(self, mustSave: bool) -> bool:
+        """
+        Go to CUT, if the room is open or about to open; see the module. Returns whether it is CUT.
+
+        Raises `HandoverFailed` if the room must be saved and can't be. That is tried before anything is
+        stopped, so that the room goes on.
+        """
         await self._attaching.begun()
+        if mustSave and self._context.life.isOpen and not self._saving.moving():
+            raise HandoverFailed(f"room {self._context.id} can't be saved")
         if not self._context.life.follows(Event.MOVES):
             return False
         self._context.runner.flush()  # hooks that are due

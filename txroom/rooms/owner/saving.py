@@ -13,7 +13,8 @@ turn. It is taken
 - `saveSeconds` after something was called in the room;
 - before the room is handed over, when nothing in it is running any more.
 
-If `save` fails, the checkpoint before stays.
+If `save` fails, the checkpoint before stays. A reload tries whether the room can be saved before it stops
+anything, and is given up if not.
 """
 
 from __future__ import annotations
@@ -128,9 +129,9 @@ class Saving:
         if self.canSave and self._context.room.exact:
             self._try(member)
 
-    def moving(self) -> None:
-        """The room is about to be handed over: take the last checkpoint."""
-        self._try()
+    def moving(self) -> bool:
+        """The room is about to be handed over: take a checkpoint, and return whether that has succeeded."""
+        return self._try()
 
     def checkpoint(self) -> None:
         """See `Room.checkpoint`."""
