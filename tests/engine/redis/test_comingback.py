@@ -143,7 +143,8 @@ class StrandedTests(NodesTestCase):
         first, second = self.start()
         first.join()
         bob = second.join()
-        key, began = f"txr:{{{bob.id}}}".encode(), b"%d" % self.redis.store.now
+        room = bob.id
+        key, began = f"txr:{{{room}}}".encode(), b"%d" % self.redis.store.now
         self.redis.store.doHSET(key, b"stranded", began, b"tried", began)
         self.advance(2000)
         load = Counter.load
@@ -152,7 +153,7 @@ class StrandedTests(NodesTestCase):
         self.advance(100)
         self.patch(Counter, "load", load)
         self.advance(300)
-        self.assertEqual(self.whereIs(bob.id), [second])
+        self.assertEqual((self.whereIs(room), bob.id), ([second], room))
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_unregistered(self) -> None:
