@@ -6,15 +6,15 @@ a record in the journal, so it is committed together with everything else that t
 turn. It is taken
 
 - when a new room is opened, so that each room has one;
-- when the handler of a message ends that has called `Room.checkpoint`, or any handler if the room is `exact`:
-  before its frame is recorded as handled;
+- when a message handler that has called `Room.checkpoint` ends, or any message handler if the room is
+  `exact`, before the message is recorded as handled;
 - after `onJoin`, `onDrop`, `onResume` and `onLeave`, if the room is `exact`;
 - at once, if other code calls `Room.checkpoint`;
 - `saveSeconds` after something was called in the room;
 - before the room is handed over, when nothing in it is running any more.
 
-If `save` fails, the checkpoint before stays. A reload tries whether the room can be saved before it stops
-anything, and is given up if not.
+If `save` fails, the previous checkpoint stays. Before a reload stops anything, it checks whether the room can
+be saved. If the room can't, the reload is given up.
 """
 
 from __future__ import annotations
