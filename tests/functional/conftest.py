@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -16,6 +17,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             pytest_twisted.ensureDeferred(item.obj)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """
+    Let the processes that tests start be ended by SIGINT.
+
+    A shell that runs the tests in the background lets them ignore it, and their processes would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest_twisted.async_yield_fixture

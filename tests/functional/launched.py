@@ -146,8 +146,6 @@ def launched(
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
-            # A shell's background jobs ignore it, and would hand that down.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield Launched(process, out, err, port)

@@ -50,7 +50,6 @@ def loadtest(*options: str, cwd: Path) -> Iterator[Running]:
             stdout=subprocess.PIPE,
             stderr=progress,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield Running(process, cwd)
