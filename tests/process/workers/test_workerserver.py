@@ -59,7 +59,7 @@ class MakeWorkerServerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.patch(sys, "path", list(sys.path))
-        self.addCleanup(sys.modules.pop, "chat", None)
+        self.addCleanup(sys.modules.pop, "workerchat", None)
         self.reactor = AdoptingReactor()
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(self.socket.close)
@@ -68,8 +68,8 @@ class MakeWorkerServerTests(SynchronousTestCase):
         directory = self.mktemp()
         os.makedirs(directory)
         if source:
-            settings["app"] = "chat:make"
-            with open(os.path.join(directory, "chat.py"), "w") as file:
+            settings["app"] = "workerchat:make"
+            with open(os.path.join(directory, "workerchat.py"), "w") as file:
                 file.write(textwrap.dedent(source))
         sockets = [SharedSocket(where, self.socket.fileno()) for where in wheres]
         start = Start(1, 4, Settings(appDir=directory, **settings), sockets, [], "")
@@ -111,7 +111,7 @@ class MakeWorkerServerTests(SynchronousTestCase):
         error = self.assertRaises(UsageError, self.make, 8080, source=source)
         self.assertEqual(
             str(error),
-            "--app chat:make: with --workers it must not listen by itself; use --listen or --port",
+            "--app workerchat:make: with --workers it must not listen by itself; use --listen or --port",
         )
 
     def test_divided(self) -> None:
