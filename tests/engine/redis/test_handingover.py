@@ -48,8 +48,8 @@ class Slow(Chat):
         return number
 
 
-class LeavingTests(NodesTestCase):
-    """`RedisEngine.leave`."""
+class SlowRoomsTestCase(NodesTestCase):
+    """Nodes with rooms whose hooks wait for the test."""
 
     roomClass = Slow
 
@@ -60,6 +60,10 @@ class LeavingTests(NodesTestCase):
     def leave(self, node: TestNode, *to: TestNode) -> list[Any]:
         """A node leaves; what that fires with, later."""
         return fired(node.engine.leave([each.node.id for each in to]))
+
+
+class LeavingTests(SlowRoomsTestCase):
+    """`RedisEngine.leave`."""
 
     def test_rooms(self) -> None:
         """All rooms are handed over, spread over the given nodes; clients keep their sockets and members."""
@@ -387,14 +391,8 @@ class SavedTests(NodesTestCase):
         self.flushLoggedErrors(ZeroDivisionError)
 
 
-class StoppingTests(NodesTestCase):
+class StoppingTests(SlowRoomsTestCase):
     """A planned stop without `leave`."""
-
-    roomClass = Slow
-
-    def setUp(self) -> None:
-        super().setUp()
-        Slow.gates, Slow.events = {}, []
 
     def test_handlers(self) -> None:
         """A handler that is running is cancelled, and called by the next owner."""
@@ -493,17 +491,8 @@ class ServerTests(NodesTestCase):
         harness.stop()
 
 
-class FailureTests(NodesTestCase):
+class FailureTests(SlowRoomsTestCase):
     """What goes wrong when a node leaves."""
-
-    roomClass = Slow
-
-    def setUp(self) -> None:
-        super().setUp()
-        Slow.gates, Slow.events = {}, []
-
-    def leave(self, node: TestNode, *to: TestNode) -> list[Any]:
-        return fired(node.engine.leave([each.node.id for each in to]))
 
     def test_cantOpen(self) -> None:
         """If a room can't be opened, it goes back, no more are handed over, and the node serves as before."""

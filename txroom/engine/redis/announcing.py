@@ -16,7 +16,7 @@ from msgspec import Struct
 from twisted.logger import Logger
 
 from .keys import Keys
-from .resp import Commands
+from .resp import Commands, ignored
 
 #: For how many milliseconds Redis remembers what a node has said.
 REMEMBERED = 60_000
@@ -72,7 +72,7 @@ class Announcing:
             others: The other nodes that are alive.
         """
         key, data = self._keys.about(self._node), _encode(self._describe())
-        self._redis.send(_ignore, "SET", key, data, "PX", REMEMBERED)
+        self._redis.send(ignored, "SET", key, data, "PX", REMEMBERED)
         self._others = {node: self._others[node] for node in others if node in self._others}
         for node in others:
             if node not in self._others:
@@ -84,7 +84,7 @@ class Announcing:
 
     def withdraw(self) -> None:
         """This node stops."""
-        self._redis.send(_ignore, "DEL", self._keys.about(self._node))
+        self._redis.send(ignored, "DEL", self._keys.about(self._node))
 
     def _heard(self, node: str, reply: Any) -> None:
         """Redis has answered; if that isn't what the node says, it is asked again."""
@@ -124,7 +124,3 @@ def differences(own: About, other: About) -> Iterator[str]:
                 yield f"{what} have maxRooms={there[name]} there and maxRooms={here[name]} here"
     if own.isDurable is not other.isDurable:
         yield f"it has durable={other.isDurable}, and this one has durable={own.isDurable}"
-
-
-def _ignore(reply: object) -> None:
-    """Nothing depends on the reply."""

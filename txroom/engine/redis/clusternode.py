@@ -343,8 +343,8 @@ class ClusterNode:
         isRestarted = run != before
         if isRestarted:
             self.lease.redisRestarted()
-        if isRestarted and before:
-            self.finder.doubt()
+            if before:
+                self.finder.doubt()
         if self.dataRun is not None:
             run = self.dataRun
         if self._options.isRestored:

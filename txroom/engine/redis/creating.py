@@ -23,7 +23,7 @@ from .keys import Keys
 from .lease import Lease, NodeState
 from .listed import Listed, encode
 from .owning import Owning
-from .resp import Commands
+from .resp import Commands, ignored
 from .scripts import Scripts
 from .waiting import Waits
 
@@ -178,7 +178,7 @@ class Creating:
         try:
             reply = await self._run("make", (place,), (*args, dead, before.token, *tried))
         except RoomError:  # it may have begun
-            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token, 0)))
+            self._redis.send(ignored, *self._scripts.command("made", (place,), (token, 0)))
             raise
         _, room, node, creator, isMade = reply
         return Making(room.decode(), node.decode(), creator.decode(), bool(isMade))
@@ -204,7 +204,7 @@ class Creating:
             self._finder.ended(application, name, room)  # tells those that wait
             raise
         finally:
-            self._redis.send(_ignore, *self._scripts.command("made", (place,), (token, remembered)))
+            self._redis.send(ignored, *self._scripts.command("made", (place,), (token, remembered)))
 
     async def _wait(self, place: bytes, listings: bytes, making: Making, until: float) -> bool | None:
         """
@@ -251,7 +251,3 @@ class Creating:
             return await self._scripts.ask(self._redis, script, keys, args)
         except Exception as error:
             raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from error
-
-
-def _ignore(reply: object) -> None:
-    """Nothing depends on the reply."""

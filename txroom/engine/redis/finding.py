@@ -28,7 +28,7 @@ from .answers import UNREACHABLE
 from .here import Here, Owned
 from .keys import Keys
 from .listed import Change, Changes, ClusterIndex, Listed, NewChange, encode, readChanges, readListed
-from .resp import Commands
+from .resp import Commands, ignored
 from .waiting import Waits
 
 #: How many listings are written again at each renewal.
@@ -205,7 +205,7 @@ class Finder:
         changed, self._changed = self._changed, {}
         self._write(changed)
         changes = (self._node, [new.packed for new in changed.values()])
-        self._redis.send(_ignore, "PUBLISH", self._keys.changed, encode(changes))
+        self._redis.send(ignored, "PUBLISH", self._keys.changed, encode(changes))
         for room, new in changed.items():
             if room in self._waiting:
                 self._tellWaiters(room, new.data is not None, self._node)
@@ -427,7 +427,3 @@ class Finder:
 
 def _fieldsOf(change: Change) -> tuple[str, str, str, Listed | None]:
     return change.application, change.name, change.room, change.listed
-
-
-def _ignore(reply: object) -> None:
-    """Nothing depends on the reply."""

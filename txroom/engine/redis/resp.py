@@ -42,6 +42,10 @@ class NotSent(Exception):
     """The command was not sent, so Redis did not run it."""
 
 
+def ignored(reply: object) -> None:
+    """Take the reply to a command, if nothing depends on it."""
+
+
 class Commands(Protocol):
     """What sends commands: a client, or one connection of it that is being prepared."""
 

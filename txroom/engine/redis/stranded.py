@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from ...rooms.contract.ports import StrandedRoom
 from .keys import Keys
-from .resp import Commands
+from .resp import Commands, ignored
 from .scripts import Scripts
 
 #: The pause after the first failure, in seconds. Each is twice as long as the one before, up to `LONGEST`.
@@ -116,7 +116,8 @@ class StrandedRooms:
     def opened(self, room: str) -> None:
         """A room that no node had is open here."""
         self._rooms.pop(room, None)
-        self._redis.send(_ignore, "HDEL", self._keys.room(room).fields, "stranded", "tried")
+        # If that is lost, the time that is left over doesn't count later; see `mayEnd`.
+        self._redis.send(ignored, "HDEL", self._keys.room(room).fields, "stranded", "tried")
 
     def mayEnd(self, room: str, since: float | None) -> bool:
         """
@@ -162,7 +163,3 @@ def _remember(known: _Failures, reply: Any) -> None:
     """
     if isinstance(reply, int) and reply:
         known.since = reply / 1000
-
-
-def _ignore(reply: Any) -> None:
-    """A time that is left over doesn't count later; see `StrandedRooms.mayEnd`."""
