@@ -12,8 +12,10 @@ import resource
 import select
 import socket
 import ssl
+import time
 import zlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from http.client import HTTPConnection
 
 from msgspec import msgpack
@@ -24,6 +26,11 @@ BATCH = 50
 PATIENCE = 30.0
 #: After this many seconds without data nothing more is expected.
 QUIET = 0.2
+#: And nothing is awaited longer than this many seconds: the pings of thousands of clients never pause.
+LONGEST = 3.0
+#: So many clients of a crowd connect from each address of 127.0.0.0/8: with most ports of one
+#: address in use, the kernel needs long to find a free one.
+PER_ADDRESS = 4_000
 MASK = b"\x37\xfa\x21\x3d"
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -74,13 +81,16 @@ def requestOf(path: str, headers: Iterable[str] = ()) -> bytes:
 class Client:
     """One connection that reads whole frames, and blocks until they have arrived."""
 
-    def __init__(self, port: int, isSecure: bool = False) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    def __init__(self, port: int, isSecure: bool = False, number: int = 0) -> None:
+        source = f"127.0.0.{1 + number // PER_ADDRESS}"
+        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         if isSecure:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.socket = context.wrap_socket(self.socket)
         self._data = b""
+        #: The sizes of the messages that it has received.
+        self.sizes: list[int] = []
         #: Whether it has said that it closes the connection.
         self.isLeaving = False
 
@@ -120,6 +130,8 @@ class Client:
             raise ClientFailed(f"closed with {int.from_bytes(payload[:2], 'big')} {payload[2:]!r}")
         if first & 15 == PING:
             self.say(payload, PONG)
+        else:
+            self.sizes.append(size)
         return first, payload
 
     def answer(self, start: str = "") -> str:
@@ -196,8 +208,9 @@ class Attendant:
             self._poll.register(client.fileno(), select.EPOLLIN)
 
     def attend(self, quiet: float) -> None:
-        """Read until nothing has arrived for that many seconds."""
-        while ready := self._poll.poll(quiet):
+        """Read until nothing has arrived for that many seconds, but no longer than `LONGEST`."""
+        end = time.monotonic() + LONGEST
+        while time.monotonic() < end and (ready := self._poll.poll(quiet)):
             for number, _ in ready:
                 client = self._clients[number]
                 try:
@@ -213,6 +226,23 @@ class Attendant:
         self._poll.close()
         for client in self._clients.values():
             client.close()
+
+
+def received(clients: Iterable[Client], seconds: float) -> list[int]:
+    """Read what arrives at clients for that many seconds; returns the sizes of the messages of the first."""
+    poll, all = select.epoll(), {client.fileno(): client for client in clients}
+    first = next(iter(all.values()))
+    first.sizes.clear()
+    end = time.monotonic() + seconds
+    try:
+        for number in all:
+            poll.register(number, select.EPOLLIN)
+        while (left := end - time.monotonic()) > 0:
+            for number, _ in poll.poll(left):
+                all[number].take()
+    finally:
+        poll.close()
+    return first.sizes
 
 
 class Dialect:
@@ -231,19 +261,21 @@ class Dialect:
     joinsByConnecting = False
 
     @contextlib.contextmanager
-    def crowd(self, port: int, count: int, query: str = "") -> Iterator[list[Client]]:
+    def crowd(self, port: int, count: int, query: str = "", first: int = 0) -> Iterator[list[Client]]:
         """
         Set up that many clients, which exist until the end of the block.
 
-        `query` is appended to the path of each; "{}" in it is the client's number.
+        `query` is appended to the path of each; "{}" in it is the client's number. `first` is the number of
+        the first one.
         """
         clients: list[Client] = []
         attendant = Attendant()
         try:
             while len(clients) < count:
-                batch = [Client(port) for _ in range(min(BATCH, count - len(clients)))]
+                following = range(len(clients), min(len(clients) + BATCH, count))
+                batch = [Client(port, number=first + number) for number in following]
                 attendant.add(batch)
-                for number, client in enumerate(batch, len(clients)):
+                for number, client in enumerate(batch, first + len(clients)):
                     self.ask(client, query.format(number))
                 clients += batch
                 for client in batch:
@@ -372,6 +404,54 @@ class TxroomLobby(Dialect):
             client.answer('["joined"')
 
 
+@dataclass(frozen=True)
+class Membership:
+    """What a client needs to resume: the fields of its `joined` frame."""
+
+    room: str
+    token: str
+    epoch: str
+    offset: int
+
+    def resume(self) -> bytes:
+        """The `resume` frame, as JSON."""
+        return compact(["resume", 1, self.room, self.token, self.epoch, self.offset])
+
+
+def membershipOf(joined: str) -> Membership:
+    """Read a `joined` frame."""
+    _, _, room, fields = json.loads(joined)
+    return Membership(room, fields["token"], fields["epoch"], fields["offset"])
+
+
+class HallMember(TxroomRoom):
+    """A member of one of many rooms of equal size; it remembers what it needs to resume."""
+
+    def __init__(self, size: int) -> None:
+        self.path = f"/rooms/hall?name=ada&size={size}"
+        self.memberships: list[Membership] = []
+
+    def entered(self, client: Client) -> None:
+        self.memberships.append(membershipOf(client.answer('["joined"')))
+
+
+class TxroomState(Dialect):
+    """Members of a room of txroom who follow its state, with MessagePack."""
+
+    path = "/rooms"
+    headers = ("Sec-WebSocket-Protocol: txroom.v1.msgpack",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def enter(self, client: Client) -> None:
+        client.say(msgpack.encode(["join", 1, self._name, {}, {"state": 1}]), BINARY)
+
+    def entered(self, client: Client) -> None:
+        while "joined" not in client.answer():
+            pass
+
+
 class SocketIORoom(Dialect):
     """Clients of Socket.IO that use a WebSocket from the start."""
 
@@ -414,7 +494,8 @@ class ColyseusRoom(Dialect):
     joinsByConnecting = True
     answered = DATA + msgpack.encode("answered")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "chat") -> None:
+        self._name = name
         self._http: HTTPConnection | None = None
 
     def ask(self, client: Client, query: str) -> None:
@@ -422,10 +503,9 @@ class ColyseusRoom(Dialect):
         if self._http is None or self._http.port != port:
             self._http = HTTPConnection("127.0.0.1", port, PATIENCE)
         body, headers = compact({"name": "ada"}), {"Content-Type": "application/json"}
-        self._http.request("POST", "/matchmake/joinOrCreate/chat", body, headers)
+        self._http.request("POST", f"/matchmake/joinOrCreate/{self._name}", body, headers)
         seat = json.loads(self._http.getresponse().read())
-        room = seat["room"]
-        client.ask(requestOf(f"/{room['processId']}/{room['roomId']}?sessionId={seat['sessionId']}"))
+        client.ask(requestOf(f"/{seat['processId']}/{seat['roomId']}?sessionId={seat['sessionId']}"))
 
     def told(self, joined: int, left: int) -> int:
         return joined  # the frame has the number of members that left

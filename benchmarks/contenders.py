@@ -20,6 +20,7 @@ from benchmarks.clients import (
     TxroomKeyed,
     TxroomParty,
     TxroomRoom,
+    TxroomState,
 )
 from benchmarks.processes import REDIS
 
@@ -29,6 +30,8 @@ NODE = BUILD / "node" / "node_modules"
 PYTHON = sys.executable
 #: The contender with which all others are compared.
 REFERENCE = "txroom"
+#: The kind and role of the workload in which a program measures its own encoder, instead of a server.
+ENCODER = "encoder"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,8 @@ class Contender:
     roles: Mapping[str, Dialect]
     #: The options that it runs with, as the report shows them.
     options: str
+    #: The program that measures its encoder.
+    encoder: tuple[str, ...] = ()
     #: The Python modules, programs and files that it needs.
     needs: tuple[str | Path, ...] = ()
     #: Workloads that it cannot do, although it has their role.
@@ -128,6 +133,21 @@ WORKLOADS = {
     "upgrades": Workload("2,000 clients connect", "upgrades", "echo", clients=2000),
     "idle": Workload("10,000 idle connections", "idle", "echo", clients=10_000),
     "members": Workload("10,000 silent members of one room", "idle", "rooms", clients=10_000),
+    "state-100": Workload(
+        "A state of 500 entities of which 50 move in each of 20 ticks a second; 100 clients",
+        "ticks",
+        "state",
+        100,
+    ),
+    "state-300": Workload("The same with 300 clients", "ticks", "state", 300),
+    "views-100": Workload("The same with 100 clients of which each sees 100 entities", "ticks", "views", 100),
+    "views-300": Workload("The same with 300 clients of which each sees 100 entities", "ticks", "views", 300),
+    "encoder": Workload(
+        "The encoder alone: 500 entities, of which 50 move, or all with 300 views of 60 entities",
+        ENCODER,
+        ENCODER,
+        0,
+    ),
     "cluster-room": Workload(
         "One room of 500 members on all nodes of a cluster, 64 characters in JSON", "broadcast", "rooms", 500
     ),
@@ -188,8 +208,16 @@ def txroom(options: str, *arguments: str) -> Contender:
         "rooms": TxroomRoom(),
         "presence": TxroomParty(isTold=True),
         "cluster": TxroomKeyed(),
+        "state": TxroomState("state"),
+        "views": TxroomState("views"),
+        ENCODER: PLAIN,
     }
-    return Contender(python("txroom_server.py", *arguments), roles, options)
+    return Contender(
+        python("txroom_server.py", *arguments),
+        roles,
+        options,
+        encoder=python("txroom_encoder.py", "native"),
+    )
 
 
 #: The workloads of clusters; of the other servers only txroom with its rooms in memory takes part.
@@ -244,6 +272,10 @@ CONTENDERS = {
         "defaults, default reactor; rooms: messageRate, createRate, joinRate=0; deflate: compression='shared'"
     ),
     "txroom-lean": txroom("the same on the lean reactor", "--reactor", "leanepoll"),
+    "txroom-operated": txroom(
+        "with the page of operators open, metrics that are read every 5 s, and the log as JSON",
+        *("--operated", "on"),
+    ),
     "txroom-send": answering("askSend", "answers by client.send(...), logged, in place of a call's reply"),
     "txroom-volatile": answering("askVolatile", "answers by client.send(..., volatile=True)"),
     "txroom-coroutine": Contender(
@@ -251,6 +283,18 @@ CONTENDERS = {
         {"rooms": TxroomRoom("askAsync", isCall=True)},
         "a call's handler is a coroutine",
         only=frozenset({"answer"}),
+    ),
+    "txroom-colyseus": Contender(
+        python("txroom_server.py"),
+        {"state": ColyseusRoom("state"), "views": ColyseusRoom("views"), ENCODER: PLAIN},
+        "clients of Colyseus at txroom",
+        encoder=python("txroom_encoder.py", "schema"),
+    ),
+    "txroom-quantized": Contender(
+        python("txroom_server.py"),
+        {ENCODER: PLAIN},
+        "the places of entities have 16 bits",
+        encoder=python("txroom_encoder.py", "quantized"),
     ),
     "txroom-undeflated": Contender(
         python("txroom_server.py"), {"deflate": PLAIN}, "compression='shared', but its clients don't offer it"
@@ -333,8 +377,15 @@ CONTENDERS = {
     ),
     "colyseus": Contender(
         node("colyseus_server.js"),
-        {"rooms": ColyseusRoom(), "presence": ColyseusRoom()},
+        {
+            "rooms": ColyseusRoom(),
+            "presence": ColyseusRoom(),
+            "state": ColyseusRoom("state"),
+            "views": ColyseusRoom("views"),
+            ENCODER: PLAIN,
+        },
         "ws-transport; presence: a map of the players in the state",
+        encoder=node("colyseus_encoder.js"),
         needs=(NODE / "@colyseus",),
     ),
 }
@@ -383,6 +434,10 @@ GOALS = (
     Goal("broadcast-500", "cpu", "websockets", 0.75),
     Goal("broadcast-500", "cpu", "autobahn", 0.35),
     Goal("answer", "cpu", "colyseus", 1.15),
+    *(
+        Goal(workload, "cpu", REFERENCE, 1.03, who="txroom-operated")
+        for workload in ("echo-64", "busy-50", "answer")
+    ),
     Goal("answer", "cpu", "colyseus", 1.25, who="txroom-volatile"),
     Goal("answer", "cpu", "colyseus", 1.6, who="txroom-send"),
     Goal("room", "cpu", "colyseus", 0.85),
@@ -401,6 +456,24 @@ GOALS = (
     Goal("members", "memory", None, 10),
     Goal("slow", "slowdown", None, 1.2),
     Goal("slow", "growth", None, 50),
+    *(
+        Goal(workload, "tick", "colyseus", bound, who=who)
+        for who in (REFERENCE, "txroom-colyseus")
+        for workload, bound in (
+            ("state-100", 0.7),
+            ("state-300", 0.8),
+            ("views-100", 0.9),
+            ("views-300", 0.95),
+        )
+    ),
+    *(
+        Goal("encoder", metric, "colyseus", bound, who=who)
+        for who in (REFERENCE, "txroom-colyseus")
+        for metric, bound in (("shared", 3.5), ("views", 0.5), ("full", 4.5))
+    ),
+    Goal("encoder", "bytes", "colyseus", 0.8),
+    Goal("encoder", "bytes", "colyseus", 1.0, who="txroom-colyseus"),
+    Goal("encoder", "bytes", "colyseus", 0.7, who="txroom-quantized"),
     Goal("cluster-room", "cpu", REFERENCE, 1.2, who="txroom-nodes"),
     Goal("cluster-busy", "cpu", REFERENCE, 1.5, who="txroom-nodes"),
     Goal("cluster-elsewhere", "cpu", REFERENCE, 2.2, who="txroom-nodes"),

@@ -23,6 +23,7 @@ from benchmarks.clients import (
     Dialect,
     Listener,
     TxroomLobby,
+    received,
     requestOf,
 )
 from benchmarks.contenders import BUILD, Workload
@@ -42,6 +43,8 @@ IN_TURN = 8
 AT_ONCE = 500
 #: Among how many rooms one is found.
 MANY_ROOMS = 10_000
+#: How many ticks a second a state has.
+RATE = 20
 #: How many clients stop reading.
 SLOW = 50
 #: The size of the messages that then fill the kernel's buffers, and for how many seconds they are sent.
@@ -315,6 +318,19 @@ def slow(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -
         }
 
 
+def ticks(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
+    """Clients follow a state in which something changes in each tick."""
+    with dialect.crowd(server.port, workload.clients) as clients:
+        received(clients, effort.warm)
+        cpu = server.cpu()
+        sizes = received(clients, effort.seconds)
+        cpu = server.cpu() - cpu
+        server.check()
+        if len(sizes) < effort.seconds * RATE / 2:
+            raise ClientFailed(f"{len(sizes)} patches have arrived in {effort.seconds} s")
+        return {"tick": cpu / len(sizes) * 1e3, "bytes": sum(sizes) / len(sizes), "rss": server.rss() / 1e6}
+
+
 def upgrades(server: Server, dialect: Dialect, workload: Workload, effort: Effort) -> Found:
     """
     Clients connect, after as many have connected and disconnected, so that compilers have optimized the
@@ -491,6 +507,7 @@ KINDS: dict[str, Callable[[Server, Dialect, Workload, Effort], Found]] = {
         finds,
         states,
         slow,
+        ticks,
         upgrades,
         idle,
         wave,

@@ -7,6 +7,7 @@ It reads /proc, so it works on Linux only.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -66,7 +67,10 @@ class Server:
         return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
 
     def kill(self) -> None:
-        """End it and its children at once."""
+        """End it and its children at once, also those in sessions of their own."""
+        for pid in [*self.family()][::-1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -77,32 +81,37 @@ class Server:
         The CPU seconds so far, user and system, of all its threads and children, including those that have
         ended.
         """
-        return sum(_cpuOf(pid) for pid in self._family(self._process.pid))
+        return sum(cpuOf(pid) for pid in self.family())
 
     def redisCPU(self) -> float:
         """The part of `cpu` that its Redis has used; 0 if it has none."""
-        pids = self._family(self._process.pid)
-        return sum(_cpuOf(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == REDIS)
+        pids = self.family()
+        return sum(cpuOf(pid) for pid in pids if Path(f"/proc/{pid}/comm").read_text().strip() == REDIS)
 
     def rss(self) -> int:
         """The resident memory of all its processes, in bytes."""
         page = os.sysconf("SC_PAGE_SIZE")
-        return sum(
-            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
-            for pid in self._family(self._process.pid)
-        )
+        return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for pid in self.family())
 
-    def _family(self, pid: int) -> Iterator[int]:
-        yield pid
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                yield from self._family(int(child))
+    def family(self) -> Iterator[int]:
+        """The ids of its process, of its children and of theirs."""
+        return _familyOf(self._process.pid)
+
+
+#: What ends a benchmark, and with it the servers that it has started.
+_ENDING = {signal.SIGINT, signal.SIGTERM}
+
+
+def endBySignals() -> None:
+    """Let SIGTERM end the program as Ctrl-C does, and SIGINT also in a shell's background."""
+    for number in _ENDING:
+        signal.signal(number, signal.default_int_handler)
 
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """Delay Ctrl-C until the end of the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         yield
     finally:
@@ -112,10 +121,19 @@ def _undisturbed() -> Iterator[None]:
 def _settle() -> None:
     """Called in the process of a server: choose its processor, and restore the default signal handling."""
     os.sched_setaffinity(0, {SERVER_CPU})
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
-def _cpuOf(pid: int) -> float:
+def _familyOf(pid: int) -> Iterator[int]:
+    """The ids of a process, of its children and of theirs, without those that have ended meanwhile."""
+    yield pid
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _familyOf(int(child))
+
+
+def cpuOf(pid: int) -> float:
     """The CPU seconds of a process with all its threads, and of the children that it has waited for."""
     ended = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[13:15]
     # The number of the clock, as clock_getcpuclockid(3) computes it.
@@ -131,6 +149,16 @@ def serving(command: Sequence[str], *ports: int) -> Iterator[Server]:
             stack.callback(server.kill)
         server.awaitPorts()
         yield server
+
+
+def reported(command: Sequence[str]) -> dict[str, float]:
+    """Run a program that measures something itself, and return the figures that it writes as JSON."""
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=_settle)
+    if done.returncode:
+        *_, last = ["", *done.stderr.splitlines()]
+        raise ServerFailed(f"ended with {done.returncode}: {last}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def _listens(port: int) -> bool:

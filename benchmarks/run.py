@@ -24,6 +24,7 @@ from benchmarks.clients import ClientFailed, raiseFileLimit
 from benchmarks.contenders import (
     BUILD,
     CONTENDERS,
+    ENCODER,
     HERE,
     NODE,
     REFERENCE,
@@ -33,7 +34,17 @@ from benchmarks.contenders import (
     takesPart,
 )
 from benchmarks.measure import KINDS, Effort, Found, LoadFailed
-from benchmarks.processes import LOAD_CPU, SERVER_CPU, ServerFailed, certificate, compiled, freePort, serving
+from benchmarks.processes import (
+    LOAD_CPU,
+    SERVER_CPU,
+    ServerFailed,
+    certificate,
+    compiled,
+    endBySignals,
+    freePort,
+    reported,
+    serving,
+)
 
 CERTIFICATE = BUILD / "certificate.pem"
 #: The exit status after Ctrl-C, as in shells.
@@ -75,7 +86,9 @@ def build() -> bool:
 
 
 def measured(contender: Contender, workload: Workload, effort: Effort) -> Found:
-    """Measure one run of one server."""
+    """Measure one run of one server, or of one encoder."""
+    if workload.kind == ENCODER:
+        return reported(contender.encoder)
     ports = [freePort() for _ in range(contender.nodes)]
     command = [*contender.command, *(word for port in ports for word in ("--port", str(port))), workload.role]
     if workload.role == "tls":
@@ -122,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 0 <= options.warm < math.inf:
         parser.error("--warm: 0 or more are needed")
 
+    endBySignals()
     if LOAD_CPU == SERVER_CPU:
         print("there is one processor only: the servers share it with the load", file=sys.stderr)
     raiseFileLimit()

@@ -1,14 +1,19 @@
 """
-Thousands of connections in one process of txroom: memory, joins, latency among them, and a storm of resumes.
+Thousands of connections: memory, joins, latency among them, and a storm of resumes.
 
     python -m benchmarks.scale [--connections 18000] [--rooms 300] [--storm 10000]
+    python -m benchmarks.scale --workers 6 --connections 100000
 
-It measures, on Linux and in about two minutes:
+It measures, on Linux and in about two minutes, with one process:
 
 - the memory of a connection that has joined no room, and of a member of a room;
 - how many clients a second connect, and connect and join;
 - the p50 and p99 of an echo of 50 clients among the idle connections;
 - how long it takes until members that lost their connection at the same moment have resumed.
+
+With `--workers`, it measures a parent with so many workers: the memory of its processes and of a connection,
+and an echo among the connections. It also measures what a join and a delivery cost in many rooms, with one
+process, one worker, and two workers.
 
 Each process needs one file descriptor for each connection: raise `ulimit -n` above `--connections`.
 """
@@ -21,48 +26,23 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from benchmarks import workers
 from benchmarks.clients import (
     Client,
     Dialect,
-    TxroomRoom,
-    compact,
+    HallMember,
+    Membership,
     raiseFileLimit,
 )
 from benchmarks.contenders import CONTENDERS, WORKLOADS
 from benchmarks.measure import WARM_CLIENTS, Effort, calm, echo
-from benchmarks.processes import Server, freePort, serving
+from benchmarks.processes import Server, endBySignals, freePort, serving
 from benchmarks.run import build
 
 #: Descriptors that a process needs beside those of its connections.
 SPARE_DESCRIPTORS = 500
 EFFORT = Effort(seconds=3, warm=1)
-
-
-@dataclass(frozen=True)
-class Membership:
-    """What a client needs to resume: the fields of its `joined` frame."""
-
-    room: str
-    token: str
-    epoch: str
-    offset: int
-
-    def resume(self) -> bytes:
-        """The `resume` frame, as JSON."""
-        return compact(["resume", 1, self.room, self.token, self.epoch, self.offset])
-
-
-class HallMember(TxroomRoom):
-    """A member of one of many rooms of equal size; it remembers what it needs to resume."""
-
-    def __init__(self, size: int) -> None:
-        self.path = f"/rooms/hall?name=ada&size={size}"
-        self.memberships: list[Membership] = []
-
-    def entered(self, client: Client) -> None:
-        self.memberships.append(membershipOf(client.answer('["joined"')))
 
 
 class ReturningMember(Dialect):
@@ -79,12 +59,6 @@ class ReturningMember(Dialect):
     def entered(self, client: Client) -> None:
         if not json.loads(client.answer('["joined"'))[3]["recovered"]:
             raise SystemExit("a member resumed and had missed something")
-
-
-def membershipOf(joined: str) -> Membership:
-    """Read a `joined` frame."""
-    _, _, room, fields = json.loads(joined)
-    return Membership(room, fields["token"], fields["epoch"], fields["offset"])
 
 
 @contextmanager
@@ -152,9 +126,20 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=18_000)
     parser.add_argument("--rooms", type=int, default=300)
     parser.add_argument("--storm", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, help="measure a parent with so many workers")
     options = parser.parse_args()
+    if options.workers:
+        raiseFileLimit()
+        endBySignals()
+        build()
+        for size in workers.SIZES:
+            for count in (0, 1, 2):
+                workers.divided(count, size)
+        workers.idle(options.workers, options.connections)
+        return
     if raiseFileLimit() < options.connections + SPARE_DESCRIPTORS:
         sys.exit(f"raise ulimit -n above {options.connections + SPARE_DESCRIPTORS:,}")
+    endBySignals()
     build()
     command = CONTENDERS["txroom"].command
     port = freePort()

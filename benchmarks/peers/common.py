@@ -2,7 +2,8 @@
 The command line of all servers: `--port N [--certificate FILE] ROLE`. A cluster has several ports.
 
 The roles are echo, broadcast, deflate (broadcast with permessage-deflate), tls (echo with TLS), rooms,
-presence (rooms whose members are told of one another) and cluster (rooms with a key).
+presence (rooms whose members are told of one another), cluster (rooms with a key), state (a room in whose
+state entities move) and views (such a room of whose entities each client sees some).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 import resource
 import ssl
 
-ROLES = ("echo", "broadcast", "deflate", "tls", "rooms", "presence", "cluster")
+ROLES = ("echo", "broadcast", "deflate", "tls", "rooms", "presence", "cluster", "state", "views")
 
 
 def arguments(description: str | None, *more: str) -> argparse.Namespace:

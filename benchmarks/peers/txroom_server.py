@@ -4,17 +4,24 @@ second. The garbage collector is set up as under `twistd txroom`.
 
 `--reactor NAME` installs a reactor plugin; `--listen NAME` is the type of the endpoint, instead of "tcp".
 `--presence off` switches presence off in the role presence; `--redis URL` makes it a node of a cluster.
+`--operated on` gives it an admin listener with an open page, metrics that are read, and a log as JSON.
 With `?history=N` in its URL a room keeps that many messages.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import Any
 
 from common import arguments
 from msgspec import Struct
 from twisted.application.reactors import installReactor
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from txroom_world import HiddenRoom, WorldRoom
 
 from txroom import (
     Application,
@@ -29,6 +36,7 @@ from txroom import (
 )
 from txroom.engine.redis.engine import RedisEngine
 from txroom.process import keepFreedMemory, relaxCollector
+from txroom.process.jsonlog import logAsJSON
 
 
 class Echo(Application):
@@ -98,25 +106,48 @@ class HallRoom(ChatRoom):
         self.maxClients = int(options["size"])
 
 
+def makeRooms(hasPresence: bool = False) -> RoomApplication:
+    """The rooms, without limits of messages and joins."""
+    rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
+    for name in ("chat", "other"):
+        rooms.register(name, ChatRoom, presence=hasPresence)
+    rooms.register("hall", HallRoom)
+    rooms.register("state", WorldRoom)
+    rooms.register("views", HiddenRoom)
+    rooms.register("keyed", KeyedRoom, maxRooms=0).filterBy("key")
+    return rooms
+
+
 def makeServer(role: str, hasPresence: bool = True, redis: str | None = None) -> Server:
     """A server in that role. `redis` is the URL of the cluster's Redis."""
     engine = RedisEngine(redis) if redis else None
     options = ServerOptions(compression="shared" if role == "deflate" else "disabled")
     server = Server(options, engine=engine)
-    if role in ("rooms", "presence", "cluster"):
-        rooms = RoomApplication(messageRate=0, messageBurst=0, createRate=0, joinRate=0)
-        for name in ("chat", "other"):
-            rooms.register(name, ChatRoom, presence=role == "presence" and hasPresence)
-        rooms.register("hall", HallRoom)
-        rooms.register("keyed", KeyedRoom, maxRooms=0).filterBy("key")
-        server.addApplication(rooms)
+    if role in ("rooms", "presence", "cluster", "state", "views"):
+        server.addApplication(makeRooms(role == "presence" and hasPresence))
+        server.addColyseus("/")
     else:
         server.addApplication(Echo() if role in ("echo", "tls") else Broadcast())
     return server
 
 
+def operate(server: Server, reactor: Any) -> None:
+    """Let the server log as JSON, and operators watch it, when it runs."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115 - as long as the process runs
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(nowhere)], redirectStandardIO=False)
+    logAsJSON()
+    token = token_hex(16)
+
+    def watch(port: Any) -> None:
+        program = os.path.join(os.path.dirname(__file__), "txroom_operator.py")
+        number = str(port.getHost().port)
+        reactor.callInThread(subprocess.run, [sys.executable, program, number, token], check=True)
+
+    server.addAdmin("tcp:0:interface=127.0.0.1", token=token).addCallback(watch)
+
+
 def main() -> None:
-    options = arguments(__doc__, "--reactor", "--listen", "--presence", "--redis")
+    options = arguments(__doc__, "--reactor", "--listen", "--presence", "--redis", "--operated")
     installReactor(options.reactor or "default")
     from twisted.internet import reactor
 
@@ -124,6 +155,8 @@ def main() -> None:
     kind = options.listen or ("ssl" if options.role == "tls" else "tcp")
     key = f":privateKey={options.certificate}" if options.role == "tls" else ""
     server.listen(f"{kind}:{options.port}:interface=127.0.0.1{key}")
+    if options.operated:
+        operate(server, reactor)
     server.startService()
     keepFreedMemory()
     relaxCollector()
