@@ -8,15 +8,15 @@ BIN := $(VENV)/bin
 RESULTS := build/results
 BENCH := build/bench
 CLIENTS := tests/functional/clients
-# How many schedules each model of rooms runs on each engine.
-EXAMPLES ?= 3000
-# How many schedules the model of three nodes runs, and each other model of clusters. They are the same each
-# time; for others, `make models SEED= CLUSTER_EXAMPLES=50000`.
+# How many schedules each model of rooms runs on each engine, the model of three nodes, and each other model of
+# clusters. They are the same each time; for others, `make models SEED= CLUSTER_EXAMPLES=50000`.
+EXAMPLES ?= 1000
 CLUSTER_EXAMPLES ?= 3000
 TALK_EXAMPLES ?= 1000
 SEED ?= 1
-# How often `make chaos` kills nodes.
+# How often `make chaos` kills nodes; and how often it starts a parent of which it kills two workers and the store.
 KILLS ?= 20
+ROUNDS ?= 25
 ROOM_MODELS := $(foreach model,lifecycle recovery presence,model-$(model)-memory model-$(model)-lagging)
 REDIS_MODELS := model-redis-cluster model-redis-journal model-redis-peers
 MODELS := $(ROOM_MODELS) $(REDIS_MODELS)
@@ -25,9 +25,9 @@ UNIT := unit-others unit-trial unit-rooms
 FUNCTIONAL := functional-programs functional-clients functional-server
 # These start programs, and mostly wait for them. All other functional tests are those of functional-server.
 PROGRAM_TESTS := $(addprefix tests/functional/,cluster $(addprefix test_,$(addsuffix .py,benchmarks commandline \
-	leanepoll packaging)))
-CLIENT_TESTS := $(addprefix tests/functional/test_,$(addsuffix .py,autobahn browser clients documented js_client \
-	loadtest proxies python_client sockets tls_clients turn typed yjs))
+	development leanepoll packaging)))
+CLIENT_TESTS := $(addprefix tests/functional/test_,$(addsuffix .py,autobahn browser clients colyseus documented \
+	js_client loadtest proxies python_client sockets tls_clients turn typed yjs))
 # The models run beside the functional tests, which need the processor at once when they need it. Texts have the
 # same hashes each time, so that a seed means the same schedules.
 MODEL_TESTS = TXROOM_EXAMPLES=$(1) PYTHONHASHSEED=0 nice -n 19 $(BIN)/python -m pytest -q \
@@ -48,7 +48,7 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .SILENT:
 .PHONY: run test deps clients tools lint types client-types unit $(UNIT) versions models $(MODELS) functional $(FUNCTIONAL) \
-	chaos coverage docs format bench clean
+	colyseus-latest chaos coverage docs format bench clean
 
 run: $(VENV)/.installed
 	echo "http://localhost:$(PORT)/"
@@ -67,7 +67,7 @@ clients: tools
 
 tools:
 	scripts/tools.sh node=nodejs npm chromium chromedriver=chromium-driver redis-server faketime \
-		nginx=nginx-light haproxy curl
+		nginx=nginx-light haproxy curl promtool=prometheus
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check --quiet $(SOURCES)
@@ -115,7 +115,8 @@ models: $(VENV)/.dev
 
 # model-lifecycle-memory and so on. So many schedules take long, so the timeout for stuck tests is off.
 $(ROOM_MODELS): model-%:
-	$(call MODEL_TESTS,$(EXAMPLES)) tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
+	$(call MODEL_TESTS,$(EXAMPLES)) $(SEED:%=--hypothesis-seed=%) \
+		tests/rooms/test_$(firstword $(subst -, ,$*))_model.py -k $(lastword $(subst -, ,$*))
 
 $(REDIS_MODELS): model-redis-%:
 	$(call MODEL_TESTS,$(if $(filter cluster,$*),$(CLUSTER_EXAMPLES),$(TALK_EXAMPLES))) \
@@ -134,10 +135,17 @@ functional-clients:
 functional-server:
 	$(FUNCTIONAL_TESTS) tests/functional $(patsubst %,--ignore=%,$(PROGRAM_TESTS) $(CLIENT_TESTS))
 
-# All faults of clusters, with what each cost; make chaos KILLS=100 kills more often.
+# Whether the newest client of Colyseus that npm has works too.
+colyseus-latest: deps
+	rm -rf build/colyseus && mkdir -p build/colyseus
+	cd build/colyseus && npm init --yes >/dev/null && npm install --no-audit --no-fund --loglevel=error \
+		@colyseus/sdk@latest >/dev/null && npm ls @colyseus/sdk @colyseus/schema
+	TXROOM_COLYSEUS=$(abspath build/colyseus) $(FUNCTIONAL_TESTS) tests/functional/test_colyseus.py
+
+# All faults of clusters, with what each cost; make chaos KILLS=100 ROUNDS=100 kills more often.
 chaos: deps
-	TXROOM_KILLS=$(KILLS) $(BIN)/python -m pytest -q -p twisted -m "chaos or not chaos" -rP -o faulthandler_timeout=0 \
-		tests/functional/cluster
+	TXROOM_KILLS=$(KILLS) TXROOM_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest -q -p twisted -m "chaos or not chaos" -rP \
+		-o faulthandler_timeout=0 tests/functional/cluster
 
 coverage: $(VENV)/.dev
 	$(BIN)/coverage combine --quiet --keep $(RESULTS)/unit-*.coverage

@@ -39,11 +39,16 @@ if __name__ == "__main__":
         # With this mapping an editable install puts this directory itself on sys.path, where Twisted finds
         # twisted/plugins. Any other mapping hides the plugin.
         package_dir={"": "."},
-        # Neither txroom/web nor twisted/plugins has an __init__.py, and twisted/plugins must never get one.
+        # The folders web and twisted/plugins have no __init__.py, and twisted/plugins must never get one.
         packages=[
             *find_namespace_packages(include=["txroom", "txroom.*"], exclude=["*.__pycache__"]),
             "twisted.plugins",
         ],
-        package_data={"txroom": ["py.typed"], "txroom.web": ["*"], "txroom.engine.redis.lua": ["*"]},
+        package_data={
+            "txroom": ["py.typed", "__init__.pyi"],
+            "txroom.web": ["*"],
+            "txroom.admin.web": ["*"],
+            "txroom.engine.redis.lua": ["*"],
+        },
         zip_safe=False,
     )

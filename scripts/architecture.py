@@ -42,8 +42,11 @@ BOXES = {
     "txroom.demo": Box(1, "served without --app", PROGRAM),
     "txroom.testing": Box(2, "the test kit", PROGRAM),
     "txroom": Box(1, "the public names", GROUND),
-    "txroom.service": Box(1, "Server, as a service", SERVER),
+    "txroom.server": Box(1, "Server", SERVER),
+    "txroom.admin": Box(1, "the HTTP API", SERVER),
+    "txroom.service": Box(1, "listeners, the cluster", SERVER),
     "txroom.client": Box(3, "the Python client", PROGRAM),
+    "txroom.compat": Box(1, "Colyseus's clients", ROOMS),
     "txroom.engine": Box(2, "joins edge and owner", ROOMS),
     "txroom.http": Box(0, "requests, upgrades", SERVER),
     "txroom.rooms.application": Box(1, "serves rooms", ROOMS),
@@ -55,6 +58,7 @@ BOXES = {
     "txroom.rooms.contract": Box(1.5, "commands, items, ports", ROOMS),
     "txroom.wire": Box(0, "bytes of a WebSocket", SERVER),
     "txroom.protocol": Box(1.5, "frames, errors, limits", GROUND),
+    "txroom.state": Box(2.5, "declared state", GROUND),
     "txroom.core": Box(0.75, "Application, options", GROUND),
 }
 

@@ -1,5 +1,5 @@
 """
-Run make targets in stages, stop after the first stage in which one fails, and print the totals in one line.
+Run make targets in stages, stop after the first stage in which one fails, and print failures and totals.
 
     python scripts/test.py deps lint,types,unit functional
 
@@ -16,11 +16,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path(__file__).resolve().parents[1] / "build" / "results"
+#: How much of a failure is repeated at the end.
+SHOWN_LINES = 15
 
 
 def runStage(targets: list[str]) -> list[str]:
@@ -65,10 +68,21 @@ def totals() -> Counter[str]:
     return count
 
 
+def failures() -> Iterator[str]:
+    """The tests of pytest since the start that failed, each with the end of what it printed."""
+    for report in sorted(RESULTS.glob("*.xml")):
+        for case in ElementTree.parse(report).iter("testcase"):
+            for problem in (*case.iter("failure"), *case.iter("error")):
+                lines = (problem.text or problem.get("message", "")).splitlines()
+                yield "\n".join([f"=== {case.get('classname')}.{case.get('name')}", *lines[-SHOWN_LINES:]])
+
+
 def main(stages: list[str]) -> int:
     for old in RESULTS.glob("*.*"):
         old.unlink()
     broken = next((failed for stage in stages if (failed := runStage(stage.split(",")))), [])
+    for failure in failures():
+        print(failure)
     count = totals()
     if broken and not count["failed"]:
         count["failed"] = len(broken)

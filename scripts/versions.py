@@ -23,7 +23,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 #: What the unit tests need besides txroom's own dependencies.
-NEEDS = ("django", "hiredis>=3", "hypothesis", "klein", "pycrdt", "pyhamcrest", "pytest>=9", "setuptools")
+NEEDS = (
+    "django",
+    "hiredis>=3",
+    "hypothesis",
+    "klein",
+    "openapi-spec-validator",
+    "prometheus-client",
+    "pycrdt",
+    "pyhamcrest",
+    "pytest>=9",
+    "setuptools",
+)
 #: How many schedules the models run; `make models` runs many more.
 EXAMPLES = "10"
 

@@ -15,6 +15,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import txroom
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # The layers, from the highest. A module may import from lower rows only, not from its own row. A package
@@ -24,21 +26,24 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"txroom.process"}),
     frozenset({"txroom.demo", "txroom.testing"}),
     frozenset({"txroom"}),  # the public names
+    frozenset({"txroom.server"}),
+    frozenset({"txroom.admin"}),
     frozenset({"txroom.service", "txroom.client"}),
-    frozenset({"txroom.engine"}),
+    frozenset({"txroom.compat", "txroom.engine"}),
     frozenset({"txroom.rooms.application", "txroom.http"}),
     frozenset({"txroom.rooms.edge", "txroom.rooms.owner"}),
     frozenset({"txroom.rooms.registration"}),
     frozenset({"txroom.rooms.api"}),
     frozenset({"txroom.rooms"}),  # what edge, owner and api have in common
     frozenset({"txroom.rooms.contract", "txroom.wire"}),
-    frozenset({"txroom.protocol"}),
+    frozenset({"txroom.protocol", "txroom.state"}),
     frozenset({"txroom.core"}),
 )
 RANKS = {name: len(LAYERS) - row for row, names in enumerate(LAYERS) for name in names}
 
 # What a package must not import, not even inside functions.
 BARRED: dict[str, tuple[str, ...]] = {
+    "txroom.compat": ("autobahn", "txroom.http", "txroom.rooms.api", "txroom.rooms.owner", "txroom.wire"),
     "txroom.core": ("autobahn", "twisted.web"),
     "txroom.engine": ("txroom.rooms.api", "txroom.rooms.application", "txroom.rooms.edge"),
     "txroom.protocol": ("autobahn", "twisted.web"),
@@ -65,7 +70,7 @@ ENTRANCES: dict[str, tuple[str, ...]] = {
         "txroom.rooms.owner.directory",
         "txroom.testing",
     ),
-    "txroom.service.server": ("txroom", "txroom.process", "txroom.demo", "txroom.testing"),
+    "txroom.server": ("txroom", "txroom.process", "txroom.demo", "txroom.testing"),
 }
 
 MAX_LINES = 450
@@ -413,6 +418,45 @@ class ReactorTests(SynchronousTestCase):
             [sys.executable, "-c", script, *names], cwd=ROOT, capture_output=True, text=True
         )
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def test_parent(self) -> None:
+        """The parent of workers does not import what only its workers need, which is much of the memory."""
+        loaded = self.loadedBy("txroom.tap", "txroom.process.workers.store")
+        needless = ("autobahn", "twisted.web", "txroom.engine.redis.engine", "txroom.protocol", "txroom.wire")
+        self.assertEqual([name for name in loaded if within(name, needless)], [])
+
+    def test_worker(self) -> None:
+        """A worker does not import what few servers need, since that is much of the time of its start."""
+        worker = ("txroom.process.workers.worker", "txroom.process.workers.workerserver")
+        loaded = self.loadedBy(*worker, "txroom.engine.redis")
+        needless = ("autobahn", "txroom.admin.service", "txroom.client", "txroom.demo", "txroom.testing")
+        self.assertEqual([name for name in loaded if within(name, needless)], [])
+
+    def loadedBy(self, *names: str) -> list[str]:
+        """The modules that a new process has after it has imported these."""
+        script = f"import sys, {', '.join(names)}; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+
+class PublicNameTests(SynchronousTestCase):
+    """The public names, which are imported when they are first used."""
+
+    def test_stub(self) -> None:
+        """Type checkers read the same names from the same modules as the package does."""
+        source = (ROOT / "txroom" / "__init__.pyi").read_text("utf-8")
+        found = [each.name for each in importsOf(ast.parse(source), "txroom", isPackage=True)]
+        public = {name: getattr(txroom, name) for name in txroom.__all__}
+        self.assertEqual(sorted(name.rpartition(".")[2] for name in found), sorted(public))
+        for name in found:
+            module, _, last = name.rpartition(".")
+            self.assertIs(getattr(importlib.import_module(module), last), public[last])
+
+    def test_unknown(self) -> None:
+        """Another name is an `AttributeError`, and the known ones are listed."""
+        self.assertRaises(AttributeError, getattr, txroom, "Sever")
+        self.assertLessEqual(set(txroom.__all__), set(dir(txroom)))
 
 
 class LoggerTests(SynchronousTestCase):

@@ -209,6 +209,40 @@ class ChatTests(DemoTestCase):
         ann.send(dumps(["call", 1, None, "whisper", {"to": idOf(bob), "text": "psst"}]))
         self.assertEqual([frame[3] for frame in frames(ann, "error")], ["gone"])
 
+    def test_whisperAway(self) -> None:
+        """
+        A member who is away is notified of a private message, also after it has left the room; one who is
+        there is not.
+        """
+        harness = self.demo()
+        ann = harness.client().join("chat", name="ann", topic="tea")
+        bob = harness.client("/rooms?user=bob-bob-bob-bob-").join("chat", name="bob", topic="tea")
+        ann.call("whisper", {"to": bob.member, "text": "you are here"})
+        bob.client.offline()
+        for number in range(22):
+            ann.call("whisper", {"to": bob.member, "text": f"{number}"})
+        harness.advance(31)
+        with self.assertRaises(RoomError):
+            ann.call("whisper", {"to": bob.member, "text": "you have left"})
+        page = harness.client("/rooms?user=bob-bob-bob-bob-")
+        page.listen()
+        expected = [{"name": "ann", "text": f"{number}", "topic": "tea"} for number in range(2, 22)]
+        self.assertEqual(page.notifications, [("whispered", each) for each in expected])
+        self.assertEqual(page.droppedNotifications, 2)
+
+    def test_secretUser(self) -> None:
+        """Nobody sees the id of another's page, and what can't be such an id is no user."""
+        harness = self.demo()
+        for name in ("chat", "mole"):
+            ann = harness.client().join(name, name="ann")
+            for user in ("bob-bob-bob-bob-", "short", "x" * 65, "%F0%9F%A6%A6" * 16):
+                bob = harness.client(f"/rooms?user={user}").join(name, name="bob")
+                self.assertEqual([member.user for member in ann.members], [ann.member, bob.member])
+                expected = {"id": user} if user.startswith("bob") else None
+                client = harness.roomOf(bob).client(bob.member)
+                self.assertEqual(client and client.user, expected)
+                bob.leave()
+
     def test_restarted(self) -> None:
         """In the next process of the room its members are there, with the topic and all messages."""
         harness = self.demo()

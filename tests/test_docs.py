@@ -55,7 +55,7 @@ from txroom.loadtest.options import Options as LoadtestOptions
 from txroom.process import tap
 from txroom.rooms.api.settings import RoomSettings
 from txroom.rooms.registration import EVENTS
-from txroom.service.server import Server
+from txroom.server import Server
 from txroom.testing import MemoryReactor, RoomHarness
 
 ROOT = Path(__file__).parent.parent
@@ -198,13 +198,22 @@ class ExampleTests(DocsTestCase):
     """The programs in docs/examples."""
 
     def test_allTested(self) -> None:
-        """Every example is named in this file or in the test of programs."""
-        programs = ROOT / "tests" / "functional" / "test_documented.py"
-        source = Path(__file__).read_text() + programs.read_text()
+        """Every example is named in this file or in the tests of programs."""
+        functional = ROOT / "tests" / "functional"
+        names = (
+            "test_documented.py",
+            "test_admin.py",
+            "test_colyseus.py",
+            "test_monitoring.py",
+            "test_rpc.py",
+        )
+        files = [Path(__file__), *(functional / name for name in names), ROOT / "tests/web/movement.test.mjs"]
+        files.append(functional / "clients" / "movement.mjs")
+        source = "".join(file.read_text() for file in files)
         for path in EXAMPLES.rglob("*"):
             if path.is_file() and path.name != "ruff.toml" and "__pycache__" not in path.parts:
                 name = path.stem if path.suffix == ".py" else path.name
-                self.assertIn(f'"{name}"', source)
+                self.assertRegex(source, rf'["/]{re.escape(name)}"')
 
     def test_tutorial(self) -> None:
         """The chat of the tutorial passes its tests, and has its page."""
@@ -260,6 +269,11 @@ class ExampleTests(DocsTestCase):
         """The room of the page about Colyseus passes its tests."""
         with mock.patch.dict(sys.modules, arena=self.load("arena", "colyseus")):
             self.passes(self.load("test_arena", "colyseus").ArenaTests)
+
+    def test_tictactoe(self) -> None:
+        """The game of the page about Colyseus's clients passes its tests."""
+        with mock.patch.dict(sys.modules, tictactoe=self.load("tictactoe", "tictactoe")):
+            self.passes(self.load("test_tictactoe", "tictactoe").TicTacToeTests)
 
     def test_pytest(self) -> None:
         """The tests for pytest pass, with a substitute for the fixture."""
@@ -370,7 +384,7 @@ class ExampleTests(DocsTestCase):
         """A .tac file works with the reactor that it finds."""
         clock = MemoryReactor()
         namespace: dict[str, Any] = {}
-        with mock.patch("txroom.service.server._globalReactor", lambda: clock):
+        with mock.patch("txroom.server._globalReactor", lambda: clock):
             exec((EXAMPLES / "service.tac").read_text(), namespace)
         (server,) = IServiceCollection(namespace["application"])
         self.assertEchoes(self.harness(lambda clock: server, clock=clock), "/echo")
@@ -394,7 +408,7 @@ class ExampleTests(DocsTestCase):
         self.patch(HTTPFactory, "_updateLogDateTime", HTTPFactory._updateLogDateTime)
         self.patch(reactor, "callWhenRunning", stopped.append)
         environment = {"REDIS_URL": "redis://:secret@localhost", "PORT": "8080"}
-        self.patch(sys.modules["txroom.service.server"], "_globalReactor", lambda: clock)
+        self.patch(sys.modules["txroom.server"], "_globalReactor", lambda: clock)
         with mock.patch.dict(os.environ, environment):
             exec((EXAMPLES / "cluster/node.tac").read_text(), namespace)
         (server,) = IServiceCollection(namespace["application"])
@@ -883,7 +897,7 @@ class CompletenessTests(DocsTestCase):
 
     def test_references(self) -> None:
         """The names of txroom on the pages exist; Sphinx does not report all that are missing."""
-        known = {name: vars(txroom)[name] for name in txroom.__all__}
+        known = {name: getattr(txroom, name) for name in txroom.__all__}
         for path in [*DOCS.rglob("*.rst")]:
             for name, member in re.findall(r"`([A-Z]\w+)\.(\w+)`", path.read_text()):
                 if name in known:
@@ -1094,7 +1108,10 @@ class BrowserClientTests(DocsTestCase):
 
     def test_states(self) -> None:
         """It has the states."""
-        for title, name in (("States of the client", "ClientState"), ("States of a room", "RoomState")):
+        for title, name in (
+            ("States of the client", "ClientState"),
+            ("Statuses of a membership", "RoomStatus"),
+        ):
             (states,) = re.findall(rf"^export type {name} = (.*);$", self.types, re.MULTILINE)
             self.assertEqual(self.listed(title), sorted(re.findall(r"\w+", states)))
 

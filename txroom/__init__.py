@@ -4,82 +4,63 @@ txroom: a WebSocket room server for Twisted.
 A twistd plugin (`twistd txroom`), a service to compose into other services, and a library.
 """
 
-from .core.application import Application, Refusal
-from .core.codes import CloseCode, ErrorCode, ReadyState, SendStatus, isSendable
-from .core.connection import Connection
-from .core.handshake import Accept, Deny, Handshake, UpgradeError
-from .core.headers import Headers, MultiDict
-from .core.hooks import CONNECTION_HOOKS
-from .core.message import Prepared
+from importlib import import_module
+from typing import Any
+
 from .core.moved import keepMovedModules as _keepMovedModules
-from .core.options import ServerOptions
-from .core.validation import OptionError
-from .protocol.errors import CallError, RoomError
-from .rooms.api.client import Client
-from .rooms.api.clock import RoomClock, Timer
-from .rooms.api.handlers import message
-from .rooms.api.history import History, HistoryEntry
-from .rooms.api.ports import LeaveReason, RoomServices
-from .rooms.api.room import Room
-from .rooms.application import RoomApplication
-from .rooms.contract.listing import Listing
-from .rooms.contract.ports import HandoverFailed
-from .rooms.owner.directory import Rooms
-from .rooms.registration import Registration
-from .service.connections import Stats
-from .service.health import HealthPage
-from .service.server import Server
+
+#: The modules that define the public names. Each is imported when one of its names is first used, so that the
+#: parent of workers, which serves nothing itself, does not have all of them in its memory. `__init__.pyi` has
+#: the same names for type checkers.
+_HOMES = {
+    "admin.guard": ("Caller",),
+    "core.application": ("Application", "Refusal"),
+    "core.codes": ("CloseCode", "ErrorCode", "ReadyState", "SendStatus", "isSendable"),
+    "core.connection": ("Connection",),
+    "core.handshake": ("Accept", "Deny", "Handshake", "UpgradeError"),
+    "core.headers": ("Headers", "MultiDict"),
+    "core.hooks": ("CONNECTION_HOOKS",),
+    "core.message": ("Prepared",),
+    "core.options": ("ServerOptions",),
+    "core.validation": ("OptionError",),
+    "protocol.errors": ("CallError", "RoomError"),
+    "rooms.api.client": ("Client",),
+    "rooms.api.clock": ("RoomClock", "Timer"),
+    "rooms.api.handlers": ("message",),
+    "rooms.api.history": ("History", "HistoryEntry"),
+    "rooms.api.logger": ("loggerOf",),
+    "rooms.api.ports": ("LeaveReason", "RoomServices"),
+    "rooms.api.room": ("Room",),
+    "rooms.application": ("RoomApplication",),
+    "rooms.contract.listing": ("Listing",),
+    "rooms.contract.ports": ("HandoverFailed",),
+    "rooms.owner.directory": ("Rooms",),
+    "rooms.registration": ("Registration",),
+    "service.connections": ("Stats",),
+    "service.health": ("HealthPage",),
+    "server": ("Server",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 #: The version of the installed package.
 __version__: str
 
+__all__ = sorted(_HOME_OF)
+
 _keepMovedModules()
 
-__all__ = [
-    "CONNECTION_HOOKS",
-    "Accept",
-    "Application",
-    "CallError",
-    "Client",
-    "CloseCode",
-    "Connection",
-    "Deny",
-    "ErrorCode",
-    "HandoverFailed",
-    "Handshake",
-    "Headers",
-    "HealthPage",
-    "History",
-    "HistoryEntry",
-    "LeaveReason",
-    "Listing",
-    "MultiDict",
-    "OptionError",
-    "Prepared",
-    "ReadyState",
-    "Refusal",
-    "Registration",
-    "Room",
-    "RoomApplication",
-    "RoomClock",
-    "RoomError",
-    "RoomServices",
-    "Rooms",
-    "SendStatus",
-    "Server",
-    "ServerOptions",
-    "Stats",
-    "Timer",
-    "UpgradeError",
-    "isSendable",
-    "message",
-]
 
-
-def __getattr__(name: str) -> str:
-    """Look up `__version__` on demand, because that takes a tenth of the time of the whole import."""
+def __getattr__(name: str) -> Any:
+    """Find a public name when it is first used; `__version__` too, since that takes long."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("txroom")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

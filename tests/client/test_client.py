@@ -110,7 +110,7 @@ class ServerTests(HarnessTestCase):
             room.on("said", lambda data, offset, heard=heard: heard.append((data, offset)))
             self.assertEqual(self.result(room.call("say", {"a": [1]})), 1)
             endpoint.cut()
-            self.assertEqual(room.state, "away")
+            self.assertEqual(room.status, "away")
             sent = room.send("say", "x")
             self.harness.advance(2)
             self.assertTrue(sent.isHandled)
@@ -171,7 +171,7 @@ class ServerTests(HarnessTestCase):
         player.kick("out")
         self.harness.advance(3)
         self.assertEqual([code for code, _ in ends], [4003])
-        self.assertEqual((room.state, len(chat.clients)), ("left", 1))
+        self.assertEqual((room.status, len(chat.clients)), ("left", 1))
 
     def test_closed(self) -> None:
         """A client that closes leaves its rooms, and its connection ends."""
@@ -193,10 +193,10 @@ class ServerTests(HarnessTestCase):
         room.on("lost", losses.append)
         self.harness.server.stopService()
         self.harness.advance(0.5)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
         self.harness.start()
         self.harness.advance(3)
-        self.assertEqual((room.state, len(losses)), ("joined", 1))
+        self.assertEqual((room.status, len(losses)), ("joined", 1))
         self.assertNotEqual(room.member, member)
 
     def test_refusals(self) -> None:
@@ -216,7 +216,7 @@ class ServerTests(HarnessTestCase):
         self.assertGreaterEqual(told[0][2], 2)
         answer[0] = True
         self.harness.advance(4)
-        self.assertEqual(self.successResultOf(joining).state, "joined")
+        self.assertEqual(self.successResultOf(joining).status, "joined")
         elsewhere, _ = self.makeClient("ws://localhost:8080/nowhere")
         self.assertEqual(self.result(elsewhere.join("chat")).value.code, "noSuchRoom")
 
@@ -227,9 +227,9 @@ class ServerTests(HarnessTestCase):
         room = self.result(client.joinOrCreate("chat"))
         endpoint.protocol.transport.pauseProducing()
         self.harness.advance(DEFAULTS.pingInterval + DEFAULTS.pingTimeout)
-        self.assertNotEqual(room.state, "joined")
+        self.assertNotEqual(room.status, "joined")
         self.harness.advance(1)
-        self.assertEqual(room.state, "joined")
+        self.assertEqual(room.status, "joined")
         endpoint.protocol.transport.pauseProducing()
         closing = client.close()
         self.harness.advance(DEFAULTS.closeTimeout - 0.1)

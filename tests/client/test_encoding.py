@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
@@ -117,6 +117,7 @@ class EncodingTests(SynchronousTestCase):
         ):
             self.assertEqual(msgspec.json.decode(Encoding(isJSON=True).encode(data)), expected)
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         some.recursive(
             some.one_of(

@@ -72,7 +72,7 @@ class ListenerTests(ClientTestCase):
             self.assertEqual(self.nextWire(), 0.0)
             self.wire.open()
             self.resumed(self.wire.take()[0])
-            self.assertEqual(room.state, "joined")
+            self.assertEqual(room.status, "joined")
 
 
 class OptionTests(ClientTestCase):

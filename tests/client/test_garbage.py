@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from tests.case import HarnessTestCase
-from txroom import Room, RoomError, message
+from txroom import Accept, Room, RoomError, message
 from txroom.client import Client
 from txroom.client import Room as JoinedRoom
 
@@ -40,6 +40,7 @@ class CycleTests(HarnessTestCase):
 
     def setUp(self) -> None:
         self.harness = self.serve({"chat": Chat})
+        self.harness.server.rooms.verifyClient = lambda handshake: Accept(user="ada")
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
@@ -81,6 +82,8 @@ class CycleTests(HarnessTestCase):
         def act() -> None:
             client = self.client()
             client.on("disconnected", lambda *args: client)
+            client.on("notify", lambda *args: client)
+            self.harness.notify("ada", "gift", 1)
             self.joined(client)
             client.close()
             self.harness.advance(5.0)
@@ -96,7 +99,7 @@ class CycleTests(HarnessTestCase):
             for connection in self.harness.server.connections:
                 connection.terminate()
             self.harness.advance(2.0)
-            self.assertEqual(room.state, "joined")
+            self.assertEqual(room.status, "joined")
             client.close()
             self.harness.advance(5.0)
 
@@ -118,7 +121,7 @@ class CycleTests(HarnessTestCase):
             assert member is not None
             member.kick("out")
             self.harness.advance(2.0)
-            self.assertEqual(room.state, "left")
+            self.assertEqual(room.status, "left")
 
         for act in (leave, end):
             self.assertEqual(self.left(act), Counter(), act.__name__)

@@ -23,12 +23,12 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.client.state, "connecting")
         self.assertEqual(self.wire.frames, [])
         self.wire.open()
-        self.assertEqual(self.wire.take(), [["join", 1, "chat", {"name": "ada"}]])
+        self.assertEqual(self.wire.take(), [["join", 1, "chat", {"name": "ada"}, {"state": 1}]])
         self.assertNoResult(joining)
         self.wire.receive("joined", 1, "r1", membership(snapshot={"x": 1}, offset=4))
         room = self.successResultOf(joining)
         self.assertEqual((room.id, room.name, room.member, room.epoch), ("r1", "chat", "m1", "e1"))
-        self.assertEqual((room.offset, room.snapshot, room.state), (4, {"x": 1}, "joined"))
+        self.assertEqual((room.offset, room.snapshot, room.status), (4, {"x": 1}, "joined"))
         self.assertIs(room.client, self.client)
         self.assertEqual(self.client.joined, [room])
 
@@ -38,7 +38,7 @@ class JoinTests(ClientTestCase):
             self.begin()
             getattr(self.client, method)("x")
             self.wire.open()
-            self.assertEqual(self.wire.take(), [[kind, 1, "x", {}]])
+            self.assertEqual(self.wire.take(), [[kind, 1, "x", {}, {"state": 1}]])
 
     def test_refused(self) -> None:
         """A join fails with the server's error."""
@@ -59,7 +59,9 @@ class JoinTests(ClientTestCase):
             else:
                 slow.callback("secret")
                 self.wire.open()
-            self.assertEqual(self.wire.take(), [["joinOnly", 1, "chat", {"name": "ada", "auth": "secret"}]])
+            self.assertEqual(
+                self.wire.take(), [["joinOnly", 1, "chat", {"name": "ada", "auth": "secret"}, {"state": 1}]]
+            )
         self.client.join("chat", {"auth": "mine"})
         self.assertEqual(self.wire.take()[0][3], {"auth": "mine"})
 
@@ -93,7 +95,7 @@ class JoinTests(ClientTestCase):
         self.assertEqual(self.wires, [])
         self.clock.advance(DEFAULTS.minDelay)
         self.wire.open()
-        self.assertEqual(self.wire.take(), [["joinOnly", 1, "chat", {"auth": "secret"}]])
+        self.assertEqual(self.wire.take(), [["joinOnly", 1, "chat", {"auth": "secret"}, {"state": 1}]])
         self.wire.receive("joined", 1, "r1", membership())
         self.successResultOf(joining)
 
@@ -160,6 +162,51 @@ class JoinTests(ClientTestCase):
         self.wire.end()
         self.assertEqual(self.codeOf(joining), "unavailable")
         self.assertEqual(self.client.state, "idle")
+
+    def test_crossesGoodbye(self) -> None:
+        """
+        After `bye` a join without an answer was not read, and is sent again: also one that was sent later.
+        After the next connection it counts no more.
+        """
+        joining = self.client.join("chat")
+        self.wire.open()
+        self.wire.take()
+        self.wire.receive("bye", 4100, 0)
+        later = self.client.joinById("r2")
+        self.wire.end(4100)
+        self.assertNoResult(joining)
+        self.nextWire()
+        self.wire.open()
+        frames = self.wire.take()
+        self.assertEqual([frame[:3] for frame in frames], [["joinOnly", 1, "chat"], ["joinById", 3, "r2"]])
+        self.wire.receive("joined", 3, "r2", membership())
+        self.assertEqual(self.successResultOf(later).id, "r2")
+        self.wire.end(4100)
+        self.assertEqual(self.codeOf(joining), "unavailable")
+
+    def test_goodbyeToNewRefs(self) -> None:
+        """The server answers what it has read before `bye`, and such a join fails."""
+        joining = self.client.join("chat")
+        self.wire.open()
+        self.wire.receive("error", 1, None, "unavailable", "the server closes the connection", None)
+        self.wire.receive("bye", 4100, 0)
+        self.assertEqual(self.codeOf(joining), "unavailable")
+
+    def test_resumeCrossesGoodbye(self) -> None:
+        """The resume of a token is sent again too, and one of a membership only once."""
+        room = self.join()
+        token = room.reconnectionToken
+        self.wire.end()
+        self.nextWire()
+        self.wire.open()
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["resume"])
+        resuming = self.client.resume(token)
+        self.wire.receive("bye", 4100, 0)
+        self.wire.end(4100)
+        self.nextWire()
+        self.wire.open()
+        self.assertEqual([frame[0] for frame in self.wire.take()], ["resume", "resume"])
+        self.assertNoResult(resuming)
 
     def test_cancelled(self) -> None:
         """If a cancelled join succeeds, the client leaves the room again."""

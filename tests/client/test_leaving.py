@@ -27,7 +27,7 @@ class LeaveTests(ClientTestCase):
             self.successResultOf(each)
         self.successResultOf(room.leave())
         self.assertEqual(room.log, [("left", 1000, "left")])
-        self.assertEqual((room.state, self.client.joined), ("left", []))
+        self.assertEqual((room.status, self.client.joined), ("left", []))
 
     def test_leaveTimeout(self) -> None:
         """`leave` fires after `leaveTimeout` even if the server does not answer."""
@@ -59,7 +59,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual(self.wire.take(), [])
         self.resumed(resume)
         self.assertEqual([(frame[0], frame[2]) for frame in self.wire.take()], [("leave", "r1")])
-        self.assertEqual(room.state, "left")
+        self.assertEqual(room.status, "left")
 
     def test_leaveWhileLost(self) -> None:
         """
@@ -81,7 +81,7 @@ class LeaveTests(ClientTestCase):
         self.assertEqual([frame[0] for frame in self.wire.take()], ["leave"])
         self.assertEqual(self.wire.closed, (1000, ""))
         self.assertEqual((self.codeOf(call), self.codeOf(ping)), ("roomGone", "unavailable"))
-        self.assertEqual((room.state, self.client.state), ("left", "closed"))
+        self.assertEqual((room.status, self.client.state), ("left", "closed"))
         self.assertNoResult(closing)
         again = self.client.close()
         self.wire.gone.callback(None)

@@ -19,6 +19,7 @@ class OptionTests(SynchronousTestCase):
             ("connectTimeout", 0), ("requestTimeout", -1), ("callTimeout", "x"), ("pingInterval", 1e999),
             ("window", 65), ("window", 0), ("maxBuffered", 1.5), ("maxPayload", 0), ("rejoin", 1),
             ("protocol", "chat"), ("maxAttempts", -1), ("retryPolicy", 5), ("minDelay", True),
+            ("device", ""), ("device", "x" * 65), ("device", 5),
         ):  # fmt: skip
             error = self.assertRaises(OptionError, ClientOptions, **{name: value})
             self.assertIn(f"{name}={value!r}: must be ", str(error))

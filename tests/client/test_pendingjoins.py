@@ -11,7 +11,7 @@ from tests.case import HarnessTestCase
 from tests.client.case import DEFAULTS, ClientTestCase, membership
 from txroom import Room, RoomError, message
 from txroom.client import ClientState
-from txroom.client.membership import Membership
+from txroom.client.listeners import Unheard
 
 
 class FakeLog:
@@ -63,7 +63,7 @@ class HandleTests(ClientTestCase):
             self.successResultOf(going.leave())
             self.successResultOf(going.leave())
             self.assertEqual(self.wire.take(), [])
-            self.assertEqual((going.state, staying.state), ("left", "joined"))
+            self.assertEqual((going.status, staying.status), ("left", "joined"))
             self.assertEqual(going.log, [("left", 1000, "left")])
             self.assertEqual((going.reconnectionToken, self.client.joined), (None, [staying]))
             self.assertEqual(self.assertRaises(RoomError, going.send, "say").code, "roomGone")
@@ -79,7 +79,7 @@ class HandleTests(ClientTestCase):
             self.assertEqual(kind, "leave")
             self.wire.receive("reply", ref, None)
             self.successResultOf(leaving)
-            self.assertEqual(staying.state, "left")
+            self.assertEqual(staying.status, "left")
 
     def test_handlers(self) -> None:
         """A call of the room is answered once, by the one that has a handler."""
@@ -119,7 +119,7 @@ class HandleTests(ClientTestCase):
     def test_unheard(self) -> None:
         """A message without any listener is logged once for each type."""
         warnings: list[str] = []
-        self.patch(Membership, "_log", FakeLog(warnings))
+        self.patch(Unheard, "_log", FakeLog(warnings))
         one, two = self.both()
         two.off("*")
         two.onMessage("said", lambda data, offset: None)
@@ -151,7 +151,7 @@ class StrictModeTests(ClientTestCase):
         self.wire.receive("joined", ref, "r1", membership())
         self.successResultOf(one)
         room = self.successResultOf(two)
-        self.assertEqual((left[0].state, room.state), ("left", "joined"))
+        self.assertEqual((left[0].status, room.status), ("left", "joined"))
         room.send("say", "alive")
         self.assertEqual([frame[0] for frame in self.wire.take()], ["send"])
 
@@ -165,7 +165,7 @@ class StrictModeTests(ClientTestCase):
         self.wire.receive("joined", ref, "r1", membership())
         two = self.successResultOf(joining)
         self.successResultOf(leaving)
-        self.assertEqual((one.state, two.state, self.wire.take()), ("left", "joined", []))
+        self.assertEqual((one.status, two.status, self.wire.take()), ("left", "joined", []))
         two.send("say", 1)
         self.assertEqual(len(self.wire.take()), 1)
 
@@ -192,11 +192,11 @@ class StrictModeTests(ClientTestCase):
             leaving = one.leave()
             self.clock.advance(DEFAULTS.leaveTimeout)
             self.successResultOf(leaving)
-            self.assertEqual((one.state, self.client.joined), ("left", []))
+            self.assertEqual((one.status, self.client.joined), ("left", []))
             id = "r1" if isSame else "r2"
             self.wire.receive("joined", ref, id, membership(member="m1" if isSame else "m2"))
             two = self.successResultOf(joining)
-            self.assertEqual((two.id, two.state), (id, "joined"))
+            self.assertEqual((two.id, two.status), (id, "joined"))
             self.assertEqual([frame[0] for frame in self.wire.take()], [] if isSame else ["leave"])
 
     def test_joinWhileLeaving(self) -> None:
@@ -234,7 +234,7 @@ class StrictModeTests(ClientTestCase):
         one.cancel()
         self.failureResultOf(one, CancelledError)
         self.wire.receive("joined", self.wire.take()[0][1], "r1", membership())
-        self.assertEqual(self.successResultOf(two).state, "joined")
+        self.assertEqual(self.successResultOf(two).status, "joined")
         three = self.joining()
         three.cancel()
         self.failureResultOf(three, CancelledError)
@@ -242,7 +242,7 @@ class StrictModeTests(ClientTestCase):
         [[_, first, *_], [_, second, *_]] = self.wire.take()
         self.wire.receive("joined", first, "r1", membership())
         self.wire.receive("joined", second, "r1", membership())
-        self.assertEqual(self.successResultOf(four).state, "joined")
+        self.assertEqual(self.successResultOf(four).status, "joined")
 
     def test_refused(self) -> None:
         """If the request is refused, all equal joins fail."""
@@ -260,7 +260,7 @@ class LeftThenJoinTests(ClientTestCase):
         joining: list[Deferred[Any]] = []
         room.on("left", lambda *args: joining.append(self.client.joinOrCreate("lobby")))
         self.wire.receive("left", "r1", 4008, "game over")
-        [[_, ref, name, _]] = self.wire.take()
+        [[_, ref, name, *_]] = self.wire.take()
         self.assertEqual(name, "lobby")
         self.wire.receive("joined", ref, "r2", membership(name="lobby"))
         self.assertEqual(self.successResultOf(joining[0]).name, "lobby")
@@ -277,12 +277,12 @@ class LeftThenJoinTests(ClientTestCase):
             room.on("left", lambda *args, to=joining: to.append(self.client.joinOrCreate("lobby")))
             self.wire.receive("left", "r1", code, "over")
             self.wire.end(code, "over")
-            self.assertEqual((self.codeOf(asked), other.state), ("unavailable", "away"))
+            self.assertEqual((self.codeOf(asked), other.status), ("unavailable", "away"))
             self.nextWire()
             self.wire.open()
             [resume, join] = self.wire.take()
             self.resumed(resume, member="m2")
-            self.assertEqual((join[0], join[2], other.state), ("join", "lobby", "joined"))
+            self.assertEqual((join[0], join[2], other.status), ("join", "lobby", "joined"))
             self.wire.receive("joined", join[1], "r3", membership(name="lobby", member="m3"))
             self.successResultOf(joining[0])
 

@@ -22,15 +22,17 @@ class RecoveryTests(ClientTestCase):
         self.wire.receive("msg", "r1", 5, "n", 5)
         self.wire.receive("msg", "r1", None, "volatile", 0)
         self.wire.end()
-        self.assertEqual((room.state, self.client.state), ("away", "waiting"))
+        self.assertEqual((room.status, self.client.state), ("away", "waiting"))
         room.send("say", "away")
         self.nextWire()
         room.send("say", "connecting")
         self.wire.open()
         room.send("say", "resuming")
         [resume] = self.wire.take()
-        self.assertEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6]])
-        self.assertEqual(room.state, "resuming")
+        self.assertEqual(
+            resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6], {"state": 1, "stateVersion": None}]
+        )
+        self.assertEqual(room.status, "resuming")
         self.resumed(resume)
         self.assertEqual(
             [frame[3:] for frame in self.wire.take()], [["away", 1], ["connecting", 2], ["resuming", 3]]
@@ -132,7 +134,7 @@ class RecoveryTests(ClientTestCase):
         self.nextWire()
         self.wire.open()
         self.refuse(self.wire.take()[0][1], "unauthorized")
-        [[kind, ref, target, options]] = self.wire.take()
+        [[kind, ref, target, options, _]] = self.wire.take()
         self.assertEqual((kind, target, options), ("joinById", "r1", {"name": "ada", "auth": 2}))
         self.wire.receive("joined", ref, "r1", membership(member="m7", offset=9, snapshot="s"))
         self.assertEqual(self.wire.take(), [["send", "r1", "say", "never sent", 1]])
@@ -148,7 +150,7 @@ class RecoveryTests(ClientTestCase):
         room = self.join("r1")
         self.refuse(self.reconnect()[0][1], "noSuchRoom")
         self.refuse(self.wire.take()[0][1], "noSuchRoom")
-        [[kind, ref, target, _]] = self.wire.take()
+        [[kind, ref, target, *_]] = self.wire.take()
         self.assertEqual((kind, target), ("join", "chat"))
         self.wire.receive("joined", ref, "r2", membership(member="m2"))
         self.assertEqual((room.id, self.client.joined), ("r2", [room]))
@@ -210,13 +212,13 @@ class RecoveryTests(ClientTestCase):
         [resume] = self.reconnect()
         for delay in (0.125, 0.25, 0.5):
             self.refuse(resume[1], "unavailable")
-            self.assertEqual(room.state, "away")
+            self.assertEqual(room.status, "away")
             self.clock.advance(delay - 0.01)
             self.assertEqual(self.wire.take(), [])
             self.clock.advance(0.01)
             [resume] = self.wire.take()
         self.resumed(resume)
-        self.assertEqual((room.state, len(self.wires)), ("joined", 2))
+        self.assertEqual((room.status, len(self.wires)), ("joined", 2))
 
     def test_mistakeOfServer(self) -> None:
         """After five errors "internal" in a row the client gives up and reports the error."""
@@ -228,7 +230,7 @@ class RecoveryTests(ClientTestCase):
         self.wire.open()
         for code in ["internal"] * 4 + ["unavailable"] + ["internal"] * 4:
             self.rejoinRefused(code)
-            self.assertEqual(room.state, "away")
+            self.assertEqual(room.status, "away")
             self.clock.advance(DEFAULTS.maxDelay)
         self.rejoinRefused("internal")
         self.assertEqual([error.code for error in errors], ["internal"])
@@ -264,7 +266,7 @@ class RecoveryTests(ClientTestCase):
             self.resumed(resume, handled=1)
             self.assertEqual([frame[3:] for frame in self.wire.take()], [[2, 2]])
             self.assertEqual(room.log, [("reconnecting", code, "moved"), ("recovered",)])
-            self.assertEqual((other.state, len(self.wires)), ("joined", 1))
+            self.assertEqual((other.status, len(self.wires)), ("joined", 1))
 
     def test_left(self) -> None:
         """After `left` with any other code the room ends, and the connection stays open."""
@@ -292,7 +294,7 @@ class RecoveryTests(ClientTestCase):
             self.clock.advance(5)
             isBack = code in back
             self.assertEqual(mayReconnect(code), isBack)
-            self.assertEqual((len(self.wires), room.state), (2, "away") if isBack else (1, "left"), code)
+            self.assertEqual((len(self.wires), room.status), (2, "away") if isBack else (1, "left"), code)
             self.assertEqual(ends, [] if isBack else [(code, "because")])
             self.client.close()
             self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -367,7 +369,7 @@ class RecoveryTests(ClientTestCase):
         room = self.join()
         self.wire.receive("bye", 4001, 0)
         self.wire.end(1006)
-        self.assertEqual((room.state, self.client.state), ("left", "idle"))
+        self.assertEqual((room.status, self.client.state), ("left", "idle"))
 
     def test_heartbeat(self) -> None:
         """A server that is silent after a heartbeat counts as lost; any frame shows that it is there."""
@@ -378,10 +380,10 @@ class RecoveryTests(ClientTestCase):
         self.assertEqual(len(self.wires), 1)
         first = self.wire
         self.clock.pump([1] * 36)
-        self.assertEqual((room.state, first.closed), ("away", (0, "")))
+        self.assertEqual((room.status, first.closed), ("away", (0, "")))
         first.receive("msg", "r1", 99, "n", "from the dead")
         first.end(4005)
-        self.assertEqual((room.offset, room.state), (19, "away"))
+        self.assertEqual((room.offset, room.status), (19, "away"))
 
     def test_notOpen(self) -> None:
         """A connection that does not open in time, or opens with another sub-protocol, is given up."""
@@ -400,7 +402,7 @@ class RecoveryTests(ClientTestCase):
         """`reconnect` closes the connection and opens another one after any delay."""
         room = self.join()
         self.client.reconnect(3)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
         self.assertEqual(self.nextWire(), 3)
         self.wire.end()
         self.client.reconnect()
@@ -411,7 +413,7 @@ class RecoveryTests(ClientTestCase):
         self.join()
         self.wire.end(4005)
         self.assertEqual(self.client.state, "idle")
-        self.assertEqual(self.join("r2").state, "joined")
+        self.assertEqual(self.join("r2").status, "joined")
 
     def test_atOnce(self) -> None:
         """A connection may fail before the transport returns."""

@@ -89,12 +89,12 @@ class ProtocolTests(ClientTestCase):
         self.wire.end()
         self.nextWire()
         self.refused("unavailable", 1013, {"retryAfter": 1})
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
         self.nextWire()
         self.wire.open()
         [resume] = self.wire.take()
         self.resumed(resume)
-        self.assertEqual(room.state, "joined")
+        self.assertEqual(room.status, "joined")
 
     def test_tooLong(self) -> None:
         """
@@ -127,7 +127,7 @@ class ProtocolTests(ClientTestCase):
         """The same error after other frames is not a refusal."""
         joining = self.client.join("chat")
         self.wire.open()
-        self.wire.receive("bye", 4100, 0)
+        self.wire.receive("msg", "r9", 1, "said", "hi")
         self.wire.receive("error", None, None, "badRequest", "what?", None)
         self.assertEqual([error.code for error in self.errors], ["badRequest"])
         self.wire.end(4100)
@@ -167,7 +167,7 @@ class TroubleTests(ClientTestCase):
         for _ in range(20):
             self.wire.end(1006, "refused")
             self.nextWire()
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
 
     def test_maxAttempts(self) -> None:
         """The option `maxAttempts` overrides both."""
@@ -268,7 +268,7 @@ class WireTests(SynchronousTestCase):
             (b"HTTP/1.0 502 Bad Gateway\r\n\r\nnginx",
              "unavailable: ws://server/rooms: HTTP 502 Bad Gateway: nginx"),
             (b"HTTP/1.1 400 \r\n\r\n" + b"x" * 5000,
-             f"unauthorized: ws://server/rooms: HTTP 400: {'x' * 197}..."),
+             f"unavailable: ws://server/rooms: HTTP 400: {'x' * 197}..."),
         ):  # fmt: skip
             self.assertEqual(str(self.answered(answer)), expected)
 
@@ -336,7 +336,7 @@ class BadServerTests(ClientTestCase):
         """The client drops a connection over which the server sends `joined` without a request."""
         room = self.join()
         self.wire.receive("joined", 77, "r3", membership())
-        self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")))
+        self.assertEqual((room.status, self.wire.closed), ("away", (4010, "not a frame")))
 
     def test_urlOfRoom(self) -> None:
         """

@@ -302,17 +302,17 @@ class MessageTests(ClientTestCase):
             self.begin()
             room = self.join()
             self.wire.attempt.received(bad, False)
-            self.assertEqual((room.state, self.wire.closed), ("away", (4010, "not a frame")), bad)
+            self.assertEqual((room.status, self.wire.closed), ("away", (4010, "not a frame")), bad)
             self.assertEqual([error.code for error in self.errors], ["badRequest"])
             self.nextWire()
             self.wire.open()
             self.resumed(self.wire.take()[0])
-            self.assertEqual(room.state, "joined")
+            self.assertEqual(room.status, "joined")
         for good in (b'["news",1]', b'["ack","elsewhere",9]', b'["reply",99,1]', b'["ack","r1",0,"more"]'):
             self.wire.attempt.received(good, False)
-        self.assertEqual((room.state, len(self.errors)), ("joined", 1))
+        self.assertEqual((room.status, len(self.errors)), ("joined", 1))
         self.wire.attempt.received(b"\x80", True)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
 
     def test_wrongAnswer(self) -> None:
         """A reply to a join is not an answer."""

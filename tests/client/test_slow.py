@@ -44,13 +44,13 @@ class DownTests(ClientTestCase):
         [resume] = self.wire.take()
         self.trickle(600_000)
         self.resumed(resume, recovered=False)
-        self.assertEqual(room.state, "joined")
+        self.assertEqual(room.status, "joined")
         self.wire.end()
         self.nextWire()
         self.wire.open()
         self.trickle(50_000)
         self.clock.advance(DEFAULTS.pingTimeout + DEFAULTS.requestTimeout)
-        self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
+        self.assertEqual((room.status, self.wire.closed), ("away", (0, "")))
 
     def test_drops(self) -> None:
         """Single bytes now and then do not extend the time of a join by much."""
@@ -89,27 +89,27 @@ class UpTests(ClientTestCase):
         for size, seconds in ((300_000, 12), (1_000_000, 240)):
             room = self.upload(size)
             self.clock.advance(seconds)
-            self.assertEqual((room.state, self.wire.closed), ("joined", None))
+            self.assertEqual((room.status, self.wire.closed), ("joined", None))
             self.answerPing()
             self.clock.advance(DEFAULTS.pingInterval)
             self.assertEqual(len(self.pings()), 1)
             # The answer shows that the message has arrived, so the usual timeout applies again.
             self.clock.advance(DEFAULTS.pingTimeout)
-            self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
+            self.assertEqual((room.status, self.wire.closed), ("away", (0, "")))
 
     def test_dead(self) -> None:
         """A peer that is gone is noticed, after one more second for each 4 KiB."""
         room = self.upload(40_960)
         self.clock.advance(DEFAULTS.pingTimeout + 9)
-        self.assertEqual(room.state, "joined")
+        self.assertEqual(room.status, "joined")
         self.clock.advance(2)
-        self.assertEqual((room.state, self.wire.closed), ("away", (0, "")))
+        self.assertEqual((room.status, self.wire.closed), ("away", (0, "")))
 
     def test_small(self) -> None:
         """Without large messages the usual timeout applies."""
         room = self.upload(100)
         self.clock.advance(DEFAULTS.pingTimeout)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
 
     def test_messageTimeout(self) -> None:
         """1008 because a message took too long is not final; any other 1008 is."""
@@ -118,7 +118,7 @@ class UpTests(ClientTestCase):
             room = self.join()
             room.send("blob", "x")
             self.wire.end(1008, reason)
-            self.assertEqual((room.state, self.nextWire()), ("away", 0.125))
+            self.assertEqual((room.status, self.nextWire()), ("away", 0.125))
             self.wire.open()
             self.resumed(self.wire.take()[0])
             self.assertEqual([frame[0] for frame in self.wire.take()], ["send"])
@@ -127,7 +127,7 @@ class UpTests(ClientTestCase):
         self.assertFalse(mayReconnect(1008))
         room = self.join()
         self.wire.end(1008, "too many messages")
-        self.assertEqual(room.state, "left")
+        self.assertEqual(room.status, "left")
 
 
 class AttemptTests(ClientTestCase):
@@ -146,4 +146,4 @@ class AttemptTests(ClientTestCase):
             former.attempt.progress(1000)
             former.attempt.received(msgspec.json.encode(["msg", "r1", 1, "n", 1]), False)
             self.clock.advance(DEFAULTS.pingTimeout / 4)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")

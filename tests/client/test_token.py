@@ -36,7 +36,7 @@ class TokenTests(ClientTestCase):
     def test_resume(self) -> None:
         """The client is the same member, and gets a new snapshot."""
         room = self.resume(self.leave(), offset=9, snapshot="s", handled=2)
-        self.assertEqual((room.id, room.name, room.member, room.state), ("r1", "chat", "m1", "joined"))
+        self.assertEqual((room.id, room.name, room.member, room.status), ("r1", "chat", "m1", "joined"))
         self.assertEqual((room.offset, room.snapshot, room.log), (9, "s", []))
         self.assertEqual(self.client.joined, [room])
         room.send("say", "on")
@@ -79,7 +79,7 @@ class TokenTests(ClientTestCase):
         """The client joins again as the former one had, without its reserved seat and its credentials."""
         self.resume(self.leave(auth="mine"))
         self.refuse(self.reconnect()[0][1], "unauthorized")
-        [[kind, ref, target, options]] = self.wire.take()
+        [[kind, ref, target, options, _]] = self.wire.take()
         self.assertEqual((kind, target, options), ("joinById", "r1", {"name": "ada"}))
         self.refuse(ref, "noSuchRoom")
         self.assertEqual([frame[0:3:2] for frame in self.wire.take()], [["join", "chat"]])

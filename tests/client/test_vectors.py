@@ -37,7 +37,7 @@ class VectorTests(ClientTestCase):
             ):  # for frames that were not sent, and requests that were not made
                 self.wire.receive(*frame)
         self.assertIsNone(self.wire.closed)
-        self.assertEqual(room.state, "left" if room.log and room.log[-1][0] == "left" else room.state)
+        self.assertEqual(room.status, "left" if room.log and room.log[-1][0] == "left" else room.status)
 
     def test_client(self) -> None:
         """The client writes the frames that the vectors have."""
@@ -51,6 +51,7 @@ class VectorTests(ClientTestCase):
         asked.append(room.fetchMembers())
         for each in asked:
             each.addErrback(lambda failure: failure.trap(RoomError))
+        session.on("notify", print)
         self.wire.receive("call", 1, "r1", "double", 1)
         self.wire.receive("call", 1, "r1", "unheard", 1)
         frames = self.wire.take(withPings=True)
@@ -100,6 +101,43 @@ class VectorTests(ClientTestCase):
         self.assertEqual(msgspec.to_builtins(self.successResultOf(fetched)), members)
         self.assertEqual(told, [(room.members, [], [])] * len(frames))
         off()
+
+    def test_notifications(self) -> None:
+        """What the listeners for notifications are told, and what the client sends."""
+        for vector in json.loads(VECTORS.read_text())["notifications"]:
+            self.begin(device="d1", pingInterval=0)
+            self.join()  # for the room, a client without listeners reconnects, too
+            self.sent: list[Any] = []
+            self.told: list[Any] = []
+            self.client.off("error")
+            self.client.on("error", lambda error: self.told.append(["error", error.code]))
+            for step in vector["steps"]:
+                self.notificationStep(step, f"{vector['about']}: {step}")
+
+    def notificationStep(self, step: dict[str, Any], about: str) -> None:
+        """Take one step of a vector."""
+        ((kind, value),) = step.items()
+        if kind == "listen":
+            self.client.on(value, lambda *args: self.told.append([value, *args]))
+        elif kind == "unlisten":
+            self.client.off(value)
+        elif kind == "receive":
+            self.wire.receive(*value)
+        elif kind == "wait":
+            self.clock.advance(value)
+        elif kind == "told":
+            told, self.told = self.told, []
+            self.assertEqual(told, value, about)
+        elif kind == "sent":
+            sent, self.sent = [*self.sent, *self.wire.take()], []
+            self.assertEqual(sent, value, about)
+        elif kind == "burst":
+            epoch, first, last = value
+            for n in range(first, last + 1):
+                self.wire.receive("notify", epoch, n, "gift", n, 0)
+        else:
+            resume, *self.sent = self.reconnect()
+            self.resumed(resume)
 
     def test_fetchMembers(self) -> None:
         """Fetching fails when the server refuses it, sends something else, or can't be reached."""

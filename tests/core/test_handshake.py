@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -270,6 +270,7 @@ class OriginTests(SynchronousTestCase):
         self.assertEqual(splitHost("[::1]"), ("[::1]", None))
         self.assertEqual(splitHost("example.org:"), ("example.org:", None))
 
+    @settings(deadline=None, suppress_health_check=list(HealthCheck))
     @given(LATIN, LATIN)
     @example("http://a:" + "9" * 5000, "a:" + "9" * 5000)
     @example("http://[::1", "[::1")

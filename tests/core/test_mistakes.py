@@ -755,7 +755,7 @@ class RoomTests(RoomTestCase):
         )
 
     def test_names(self) -> None:
-        """The error names an unregistered name; with debug on, also the registered ones."""
+        """The error names an unregistered name; with `tellErrors`, also the registered ones."""
         self.app.register("other", NotingRoom)
         player = self.player()
         said = "no rooms are registered as 'caht'"
@@ -763,7 +763,7 @@ class RoomTests(RoomTestCase):
             self.assertEqual(player.ask(kind, "caht", {})[3:5], ["noSuchRoom", said])
         self.assertEqual(self.result(self.app.createRoom("caht")).value.message, said)
         self.assertEqual(self.result(self.app.query("caht")).value.message, said)
-        self.harness.server.setDebug(True)
+        self.harness.server.tellErrors(True)
         said += "; registered: 'chat', 'other'"
         for kind in ("join", "rooms"):
             self.assertEqual(player.ask(kind, "caht", {})[4], said)
@@ -775,9 +775,62 @@ class RoomTests(RoomTestCase):
             self.app.register(f"{number}" * 99, NotingRoom)
         said = self.result(self.app.createRoom("x" * 99)).value.message
         self.assertTrue(said.endswith(", ...") and len(said) <= 200, said)
-        self.harness.server.setDebug(False)
+        self.harness.server.tellErrors(False)
         self.assertNotIn("registered:", player.ask("join", "caht", {})[4])
         self.assertEqual(player.ask("joinById", "nix", {})[4], "there is no room of that id")
+
+    def test_raised(self) -> None:
+        """With `tellErrors`, clients are told what a hook or a handler has raised."""
+
+        class Broken(NotingRoom):
+            where = ""
+
+            def __init__(self) -> None:
+                super().__init__()
+                self.fail("")
+
+            def fail(self, hook: str) -> Any:
+                if self.where == hook:
+                    raise ValueError("secret")
+
+            def onCreate(self, options: Any) -> None:
+                self.fail("onCreate")
+
+            def canJoin(self, options: Any, user: Any) -> bool:
+                self.fail("canJoin")
+                return True
+
+            def onJoin(self, client: Client, options: Any) -> None:
+                self.fail("onJoin")
+
+            @message("say")
+            def say(self, client: Client, data: Any) -> Any:
+                return data if data else self.fail("say")
+
+            @message("later")
+            async def later(self, client: Client, data: Any) -> Any:
+                return object() if data else self.fail("later")
+
+        self.app.register("broken", Broken)
+        for isOn in (False, True):
+            self.harness.server.tellErrors(isOn)
+            for hook, before in (
+                ("", "the room can't be created"),
+                ("onCreate", "the room can't be created"),
+                ("canJoin", ""),
+                ("onJoin", ""),
+                ("say", ""),
+                ("later", ""),
+            ):
+                Broken.where = hook
+                player = self.player()
+                answer = player.ask("create", "broken", {})
+                if answer[0] == "joined":
+                    answer = player.ask("call", answer[2], hook)
+                told = f"Broken{'.' if hook else ''}{hook} raised ValueError: secret"
+                self.assertEqual(answer[3:5], ["internal", told if isOn else before], hook)
+            Broken.where = "no"
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 6)
 
 
 class KindTests(MistakeTestCase):
@@ -834,6 +887,7 @@ class KindTests(MistakeTestCase):
             more = ["x"] if function == server.send else []
             self.assertIn("must be a string", self.says(TypeError, function, app.connection, *more))
         self.assertIn("isOn=1: must be True or False", self.says(TypeError, server.setDebug, 1))
+        self.assertIn("isOn=1: must be True or False", self.says(TypeError, server.tellErrors, 1))
         self.assertIn("callback=None: must be callable", self.says(TypeError, server.onShutdown, None))
 
     def test_room(self) -> None:

@@ -91,6 +91,21 @@ def test_cluster(tmp_path: Path) -> None:
     assert "- cluster-elsewhere, cpu of txroom-nodes: at most 2.2 x txroom: " in told
 
 
+def test_encoders(tmp_path: Path) -> None:
+    """Programs measure the encoders of states without a server; fewer bytes are the goal of some of them."""
+    requires("cc")
+    peers = ("txroom-colyseus", "txroom-quantized")
+    with started(tmp_path, "--workloads", "encoder", "--peers", *peers, "--rounds", "1") as process:
+        told, _ = process.communicate(timeout=LIMIT)
+
+    assert process.returncode == 0, told
+    runs = json.loads((tmp_path / "results.json").read_text())["runs"]["encoder"]
+    sizes = [runs[name][0]["bytes"] for name in ("txroom-quantized", "txroom", "txroom-colyseus")]
+    assert 0 < sizes[0] < sizes[1] < sizes[2]
+    assert all(run["shared"] > 0 and run["full"] > 0 for (run,) in runs.values())
+    assert "| txroom-colyseus | " in told
+
+
 def test_interrupted(tmp_path: Path) -> None:
     """Ctrl-C stops the server, and what was measured before is reported."""
     requires("cc")

@@ -59,6 +59,18 @@ def test_twoTabs(tmp_path: Path) -> None:
     # The page that was reloaded is still Bob, and no member joined or left.
     assert (seen["reloaded"]["names"], seen["reloaded"]["mine"]) == (["Bob", "Ann"], "mine")
     assert set(seen["reloaded"]["counts"]) <= {2}  # empty if it was over within one window
+    place = f" only to you, in {topic}"
+    assert seen["missed"] == {
+        "name": "Dora",
+        "texts": [
+            *(f"Ann{place}", "Are you still there? The kettle is on."),
+            *(f"Ann{place}", "We begin at <i>five</i>."),
+        ],
+        "1280": 0,
+        "390": 0,
+        "left": 1,
+        "again": ["Dora", 0],
+    }
     assert seen["phone"]["log"] > 150
     assert seen["phone"]["last"] and seen["phone"]["form"]
     lost, back = "The connection is lost.", "The connection is back, and no message was lost."

@@ -149,7 +149,8 @@ def wheelNames(wheel: Path) -> list[str]:
 def test_wheelHasEverything(wheel: Path) -> None:
     """The wheel has every module, the typing marker, the pages, the scripts for Redis and the plugin."""
     code = [ROOT / "txroom/py.typed", *(ROOT / "txroom").rglob("*.py")]
-    pages = [path for path in (ROOT / "txroom/web").glob("*") if path.is_file()]
+    folders = (ROOT / "txroom/web", ROOT / "txroom/admin/web")
+    pages = [path for folder in folders for path in folder.glob("*") if path.is_file()]
     scripts = [*(ROOT / "txroom/engine/redis/lua").glob("*.lua")]
     wanted = {path.relative_to(ROOT).as_posix() for path in (*code, *pages, *scripts)}
     assert {*wanted, PLUGIN} <= set(wheelNames(wheel))

@@ -163,7 +163,7 @@ class Witness:
         """Whether everything expected has arrived."""
         ledger = ledgers[self.room.id]
         told = len(self.acknowledged) + len(self.answers)
-        return told == self.sent and len(self.received) == len(ledger.log) and self.room.state == "joined"
+        return told == self.sent and len(self.received) == len(ledger.log) and self.room.status == "joined"
 
     def check(self) -> None:
         """Compare what was received with what the room did."""

@@ -85,7 +85,7 @@ class Pair:
             else:
                 # A real server trims whole blocks only, so it may have some more of the oldest items.
                 real, fake = (side("XRANGE", key, "-", "+") for side in (self.real.ask, self.fake.execute))
-                assert real[len(real) - len(fake) :] == fake, key
+                assert alike(real[len(real) - len(fake) :], fake), key
             assert alike(self.real.ask("PTTL", key), self.fake.execute("PTTL", key)), key
 
 
@@ -115,7 +115,9 @@ class Commands:
 
     def step(self) -> None:
         """Run one command."""
-        name = self.random.choice((*NAMES, "append", "append", "append", "claim", "data"))
+        name = self.random.choice(
+            (*NAMES, "append", "append", "append", "claim", "notify", "notices", "data")
+        )
         getattr(self, name)()
 
     def room(self) -> Any:
@@ -161,13 +163,13 @@ class Commands:
             "claim", (room.fields, room.grave), self.token(room), random.choice(TOKENS[:3]),
             random.choice(NODES), f"e{random.randrange(100)}", random.choice(("run1", "run2")),
             random.choice((0, 0, 1)), random.choice((0, 1)), "/rooms", "chat", random.randrange(9),
-            random.choice((1, 1, 1, 2, 3)),
+            random.choice((1, 1, 1, 2, 3)), random.choice((0, 0, 1)),
         )  # fmt: skip
 
     def release(self) -> None:
         room = self.room()
         if self.random.random() < 0.3:
-            self.pair.run("release", room, self.token(room), 50_000)
+            self.pair.run("release", room, self.token(room), 50_000, *self.random.choice([(), (b"ended",)]))
 
     def strand(self) -> None:
         fields = self.room()[:1]
@@ -224,6 +226,35 @@ class Commands:
     def made(self) -> None:
         key = KEYS.making("/rooms", "chat", self.random.choice("ab"))
         self.pair.run("made", (key,), f"m{self.random.randrange(5)}", self.random.choice((0, 60_000)))
+
+    def queue(self) -> tuple[Any, ...]:
+        """The keys of a queue of notifications, and the first arguments of its scripts."""
+        keys = KEYS.notices(self.random.choice(("ann", "bob")))
+        run = "run1" if self.random.random() < 0.95 else f"run{self.random.randrange(9)}"
+        return keys, (run, self.random.randrange(100), 604_800_000, 3)
+
+    def notify(self) -> None:
+        keys, queue = self.queue()
+        choice = self.random.choice
+        key = choice((0, 0, 0, 1, 2, 3, 4, 5))  # each key is forgotten at another time
+        self.pair.run(
+            "notify", keys, *queue, keys.queue, choice(("", "data")), choice((0, 3, 9, 9)),
+            choice((300, 900)), choice((0, 0, 7_200_000, -3_600_000)), "type",
+            "d" * self.random.randrange(200), f"k{key}" if key else "", choice("123"),
+            3_600_000 * (1 + key), 4, choice((30, 100)), 10,
+        )  # fmt: skip
+
+    def notices(self) -> None:
+        keys, queue = self.queue()
+        choice = self.random.choice
+        epoch = self.pair.both("HGET", keys.queue, "e") or b"1"
+        former = (self.pair.both("HGET", keys.queue, "f") or b"").split()
+        epoch = choice((epoch, epoch, epoch, b"", b"500", *former[::2]))
+        n = int(self.pair.both("HGET", keys.queue, "n") or 0) - choice((0, 0, 1, 2, 5, 9, -1))
+        self.pair.run(
+            "notices", keys[:3], *queue, choice(("", "d1", "d2", "d3", "d4")), epoch, max(0, n),
+            choice(("open", "read", "acknowledge")), choice((0, 1, 5, 99)), choice((0, 100, 10_000)), 3,
+        )  # fmt: skip
 
     def data(self) -> None:
         """Something else happens to the data."""
@@ -285,6 +316,52 @@ def test_scan(server: RedisServer) -> None:
         pair.real.close()
 
 
+def test_keyed(server: RedisServer) -> None:
+    """
+    A room that a request with a key has not opened may be claimed by another one, but not by a claim that
+    comes late; nor by one without a key. What is left of it doesn't outlast the next one.
+    """
+    pair = Pair(server.socket)
+    pair.both("FLUSHALL")
+    room = KEYS.room("r1")
+
+    def claim(token: str, isKeyed: int) -> int:
+        args = ("", token, "n1", "e1", "run1", 0, 0, "/rooms", "chat", 1, 1, isKeyed)
+        answer: int = pair.run("claim", (room.fields, room.grave), *args)[0]
+        return answer
+
+    try:
+        for token in ("t1", "t2"):
+            assert claim(token, 1) == 1
+            assert not pair.both("EXISTS", room.grave)
+            assert pair.run("release", room, token, 50_000) == 1
+            assert [claim(token, 1), claim("t3", 0)] == [0, 0]
+        assert claim("t3", 1) == 1
+        assert pair.run("release", room, "t3", 50_000, "ended") == 1
+        assert claim("t4", 1) == 0
+        pair.compare()
+    finally:
+        pair.real.close()
+
+
+def test_forgottenKeys(server: RedisServer) -> None:
+    """The keys of a user that have expired before the queue don't count any more."""
+    pair = Pair(server.socket)
+    pair.both("FLUSHALL")
+    keys = KEYS.notices("ann")
+    try:
+        for n in range(1, 5):
+            args = (keys.queue, "", 9, 900, 0, "type", "data", f"k{n}", "1", 3_600_000, 4, 30, 10)
+            sent = pair.run("notify", keys, "run1", "e1", 604_800_000, 3, *args)
+            assert sent[1:] == [n, 0, 0, 0]
+            assert pair.run("notify", keys, "run1", "e1", 604_800_000, 3, *args)[1:] == [n, 0, 1, 0]
+            assert pair.both("HGET", keys.queue, "k") == b"13"
+            pair.both("DEL", keys.once, keys.expiries)
+        pair.compare()
+    finally:
+        pair.real.close()
+
+
 def test_full(server: RedisServer) -> None:
     """
     If the memory is full, scripts are refused as a whole, but leases are renewed, rooms are handed over, and
@@ -293,7 +370,7 @@ def test_full(server: RedisServer) -> None:
     pair = Pair(server.socket)
     pair.both("FLUSHALL")
     room = KEYS.room("r1")
-    claim = ("", "t1", "n1", "e1", "run1", 0, 0, "/rooms", "chat", 1, 1)
+    claim = ("", "t1", "n1", "e1", "run1", 0, 0, "/rooms", "chat", 1, 1, 0)
     pair.run("claim", (room.fields, room.grave), *claim)
     for n in range(3):
         pair.run("append", room[:2], "t1", n, n + 1, 0, n + 1, b"\x91\x01", 0, f"m:{n}", "x")

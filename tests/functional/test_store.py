@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -70,6 +71,11 @@ def isAlive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def childrenOf(pid: int) -> list[int]:
+    """The processes that a process has started."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def pidOf(store: Store) -> int:
@@ -162,6 +168,28 @@ async def test_parentKilled(make: Made, tmp_path: Path) -> None:
         await client.stop()
         await within(started)
         assert await ask(second, "GET", "key") == b"value"
+
+
+async def test_watcherKilledToo(make: Made, tmp_path: Path) -> None:
+    """If the parent, the watcher and a worker die, the next parent ends the store, and has its data."""
+    state = tmp_path / "state"
+    with child(*python(PARENT), str(state)) as parent:
+        url, _ = (await parent.line()).split()
+        client = RedisClient(reactor(), url, isQuiet=True)
+        await within(client.start())
+        pid = processOf(await client.ask("INFO", "server"))
+        await within(client.ask("SET", "key", "value"))
+        await client.stop()
+        for each in childrenOf(parent.process.pid):
+            if each != pid:
+                os.kill(each, signal.SIGKILL)
+        parent.send(signal.SIGKILL)
+        await parent.wait()
+        second = make(state)
+        await within(second.start())
+        await until(lambda: not isAlive(pid), "the store does not end")
+        assert await ask(second, "GET", "key") == b"value"
+    rmtree(Path(url.removeprefix("unix://")).parent)
 
 
 class Ending(ProcessProtocol):

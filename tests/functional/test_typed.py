@@ -79,6 +79,50 @@ def test_pyright(project: Path) -> None:
     assert (status, "reportArgumentType" in rules, "reportAttributeAccessIssue" in rules) == (1, True, True)
 
 
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A room with a declared state, in a folder of its own."""
+    (tmp_path / "table.py").write_text(TYPED.with_name("table.py").read_text("utf-8"), "utf-8")
+    return tmp_path
+
+
+#: Mistakes with a state, and what mypy says of each.
+STATE_MISTAKES = (
+    ("player.x += 1", 'player.x = "far"', "expression has type"),
+    ("player.score = None", "player.name = None", "expression has type"),
+    ('table.words.update(a="b")', 'table.words["a"] = 1', "incompatible type"),
+    ("Card(rank=rank)", "Player()", 'has incompatible type "Player"'),
+)
+
+
+def test_stateMypy(table: Path) -> None:
+    """Fields of states have the types of their annotations; values of others are mistakes."""
+    options = ("--strict", "--allow-untyped-calls", "--no-error-summary", "--config-file=")
+    command = (sys.executable, "-m", "mypy", *options, "table.py")
+    assert said(*command, cwd=table) == (0, "")
+    for right, wrong, _ in STATE_MISTAKES:
+        edit(table / "table.py", right, wrong)
+    status, text = said(*command, cwd=table)
+    assert (status, text.count("error:")) == (1, len(STATE_MISTAKES)), text
+    for *_, message in STATE_MISTAKES:
+        assert message in text
+
+
+def test_statePyright(table: Path) -> None:
+    """pyright in its strict mode says the same."""
+    node, pyright = requiresNode(), requiresPackage("pyright") / "index.js"
+    config = {"typeCheckingMode": "strict", "include": ["table.py"]}
+    (table / "pyrightconfig.json").write_text(json.dumps(config), "utf-8")
+    command = (node, pyright, "--pythonpath", sys.executable, "--outputjson")
+    status, text = said(*command, cwd=table)
+    problems = [each["message"] for each in json.loads(text)["generalDiagnostics"]]
+    assert (problems, status) == ([], 0)
+    for right, wrong, _ in STATE_MISTAKES:
+        edit(table / "table.py", right, wrong)
+    status, text = said(*command, cwd=table)
+    assert (len(json.loads(text)["generalDiagnostics"]), status) == (len(STATE_MISTAKES), 1), text
+
+
 def spoil(project: Path) -> None:
     """Make two mistakes that a type checker must find."""
     source = (project / "quiz.py").read_text("utf-8")

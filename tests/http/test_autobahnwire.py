@@ -24,6 +24,7 @@ from zope.interface.verify import verifyObject
 from tests.case import CLOSE, PING, TEXT, closeFrame
 from tests.http.test_autobahn import AutobahnCase, Echo, EchoFactory
 from txroom import Handshake, Headers, ReadyState, SendStatus, Server, UpgradeError
+from txroom.core.message import Prepared
 from txroom.http.autobahn import AutobahnApplication
 from txroom.http.request import parseHead
 from txroom.http.rewriting import requestHead
@@ -340,6 +341,25 @@ class PressureTests(LifeCase):
         self.assertEqual(self.told, ["connect", "drain"])
         self.successResultOf(waiter)
         self.assertTrue(client.isOpen)
+
+    def test_sendUnlimited(self) -> None:
+        """The limits apply here also to what is sent without them; a client that is too slow gets nothing."""
+        self.begin(maxBackpressure=100_000, highWaterMark=0)
+        client = self.connect()
+        connection = self.own.connection
+        self.assertIs(connection.sendUnlimited(Prepared("first"), 0), SendStatus.SENT)
+        self.harness.flush()
+        client.stall()
+        connection.send("x" * 20_000)
+        self.harness.flush()
+        refused = connection.refusedAmount
+        last = Prepared("last")
+        statuses = [connection.sendUnlimited(last, most) for most in (0, refused - 1, refused)]
+        self.assertEqual(statuses, [None, None, SendStatus.SENT])
+        self.assertIs(connection.sendUnlimited(Prepared("x" * 100_000), refused * 2), SendStatus.DROPPED)
+        client.unstall()
+        self.harness.flush()
+        self.assertEqual(client.received, ["first", "x" * 20_000, "last"])
 
     def test_inParts(self) -> None:
         """`send` waits for the end of a message that is sent in parts; pings wait for the end of a frame."""

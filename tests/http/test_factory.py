@@ -12,7 +12,8 @@ from zope.interface.verify import verifyObject
 
 from txroom import Server
 from txroom.http.channel import Channel
-from txroom.http.factory import ALPN, ChannelFactory
+from txroom.http.factory import ChannelFactory
+from txroom.http.names import ALPN
 
 
 class ChannelFactoryTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import CannotListenError
-from twisted.logger import LogEvent, Logger, LogLevel, capturedLogs, formatEvent
+from twisted.logger import LogEvent, Logger, LogLevel, LogLevelFilterPredicate, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Server
@@ -194,6 +194,7 @@ class LaunchedServerTests(SynchronousTestCase):
         assert watchdog is not None
         self.assertTrue(watchdog.is_alive())
         self.assertEqual(self.server.stallDetector.onCheck, watchdog.beat)
+        self.assertEqual(self.server.stallDetector.takeStack, watchdog.takeStack)
         self.stop()
         self.assertFalse(watchdog.is_alive())
 
@@ -277,11 +278,21 @@ class LaunchedServerTests(SynchronousTestCase):
         self.assertRaises(ZeroDivisionError, self.service.privilegedStartService)
 
     def test_once(self) -> None:
-        """The log is filtered when the service starts, once."""
+        """The log is filtered at the start, once. Its level can be changed; with debug, events are logged."""
         levels: list[Any] = []
-        self.patch(launcher, "filterLog", levels.append)
+        predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
+
+        def filterLog(level: Any) -> LogLevelFilterPredicate:
+            levels.append(level)
+            return predicate
+
+        self.patch(launcher, "filterLog", filterLog)
         reactor = MemoryReactor()
         service = LaunchedServer(Server(clock=reactor), reactor, LogLevel.warn)
         service.privilegedStartService()
         service.privilegedStartService()
         self.assertEqual(levels, [LogLevel.warn])
+        for level, isTracing in (("debug", True), ("error", False)):
+            service.server.operations.logLevels.set(level)
+            self.assertEqual(predicate.logLevelForNamespace("x").name, level)
+            self.assertEqual(service.server._gateway.context.isTracing, isTracing)

@@ -291,6 +291,17 @@ class OptionTests(TapTestCase):
             parent.update(given)
             self.assertEqual(parse(parent=parent).user, expected)
 
+    def test_unknownUser(self) -> None:
+        """twistd can't change to a user without a name; a process may be such a user already."""
+        parent = usage.Options()
+        parent.update({"uid": 4_000_000_123, "gid": 7})
+        self.assertRefused(
+            "--uid 4000000123: there is no such user; start twistd as that user",
+            lambda: parse(parent=parent).user,
+        )
+        self.patch(os, "getuid", lambda: 4_000_000_123)
+        self.assertEqual(parse(parent=parent).user, (4_000_000_123, 7))
+
     def test_rest(self) -> None:
         """Other arguments are refused."""
         self.assertRefused(

@@ -24,7 +24,7 @@ class VectorTests(SynchronousTestCase):
             error = row["error"]
             self.assertEqual(closecodes.closeCodeOf(error), row["refused"], error)
             self.assertEqual(closecodes.leftCodeOf(error), row["left"], error)
-            self.assertEqual(closecodes.fallbackAfter(error), row["comeback"], error)
+            self.assertEqual(closecodes.fallbackAfter(error), row["fallback"], error)
         self.assertEqual({row["error"] for row in rows} - {"aWordOfTheRoom"}, set(ErrorCode))
         self.assertEqual(closecodes.closeCodeOf(None), closecodes.closeCodeOf("aWordOfTheRoom"))
 
@@ -64,6 +64,10 @@ class VectorTests(SynchronousTestCase):
                 "code": limits.MAX_CODE,
                 "text": limits.MAX_TEXT,
                 "token": limits.MAX_TOKEN,
+                "device": limits.MAX_DEVICE,
+                "notice": limits.MAX_NOTICE,
+                "notices": limits.NOTICE_WINDOW,
+                "noticesSize": limits.NOTICE_WINDOW_SIZE,
                 "depth": limits.MAX_DEPTH,
                 "containers": limits.MAX_CONTAINERS,
                 "options": limits.MAX_OPTIONS,
@@ -82,7 +86,7 @@ class AgreementTests(SynchronousTestCase):
             if error != ErrorCode.BAD_REQUEST:  # after a resume that made no sense the room is just over
                 self.assertEqual(closecodes.leftCodeOf(error), code)
 
-    def test_comeback(self) -> None:
+    def test_fallback(self) -> None:
         """A client that is to try again is not sent away for good by the close code."""
         for error, row in closecodes.ERRORS.items():
             if row.fallback is closecodes.ResumeFallback.RETRY:

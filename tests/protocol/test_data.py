@@ -398,7 +398,7 @@ class CostTests(RoomTestCase):
         tracemalloc.start()
         try:
             before = tracemalloc.get_traced_memory()[0]
-            self.app._sessions[next(iter(self.app._sessions))].received(frame)
+            self.app.sessions[next(iter(self.app.sessions))].received(frame)
             return tracemalloc.get_traced_memory()[1] - before
         finally:
             tracemalloc.stop()

@@ -165,7 +165,7 @@ class RoomTestCase(HarnessTestCase):
         elif self.isLagging:
             self.engine = LaggingEngine(self.app, clock, Random(self.id()))
         else:
-            self.engine = MemoryRooms(self.app)
+            self.engine = MemoryRooms(self.app, now=clock.seconds)
         self.app.begin(self.engine, clock)
         self.harness = self.serve(self.serverOnRedis if self.isOnRedis else self.app, clock=clock)
         self.settle()

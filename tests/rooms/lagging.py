@@ -22,9 +22,10 @@ from txroom.core.codes import CloseCode, ErrorCode
 from txroom.engine.makings import Makings
 from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
-from txroom.rooms.contract.asks import Command
+from txroom.rooms.contract.asks import Command, Once, ended, keyedRoom, running
 from txroom.rooms.contract.listing import Listing, Order
-from txroom.rooms.contract.ports import Link, ListedRoom, Made
+from txroom.rooms.contract.nodes import ListedRoom
+from txroom.rooms.contract.ports import Link, Made
 from txroom.rooms.hooks import runCoroutine
 from txroom.rooms.matching import placeOf
 from txroom.rooms.owner.host import Host
@@ -91,6 +92,8 @@ class LaggingCluster:
         self.stored: dict[str, Stored] = {}
         self.listings: dict[str, Listing] = {}
         self.ways: dict[str, Channel] = {}
+        #: The rooms that were created by a request with a key, and have ended.
+        self.graves: set[str] = set()
         self.age = 0
 
     def channel(self) -> Channel:
@@ -176,15 +179,19 @@ class LaggingEngine:
         found = [ListedRoom(each, "local") for each in self.cluster.listings.values() if each.name == name]
         return self._delayed(succeed(found))
 
-    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
-        room = secrets.token_urlsafe(9)
+    def create(self, name: str, options: Mapping[str, Any], once: Once | None = None) -> Deferred[str]:
+        room = secrets.token_urlsafe(9) if once is None else keyedRoom(once.key)
         try:
+            if room in self.stored:
+                raise running()
+            if room in self.cluster.graves:
+                raise ended()
             most = self._factory.maxRooms(name)
             if 0 < most <= sum(host.name == name for host in self.cluster.hosts.values()):
                 raise RoomError(ErrorCode.FULL, "no more rooms of that name")
         except RoomError as error:
             return self._delayed(fail(error))
-        work = self.open(room, name, crossed(dict(options), dict[str, Any]))
+        work = self.open(room, name, crossed(dict(options), dict[str, Any]), once)
         return self._delayed(work.addCallback(lambda _: room))
 
     def make(
@@ -205,7 +212,9 @@ class LaggingEngine:
         making = self._makings.make(name, key, seats, mayCreate, lambda: self.create(name, options))
         return making.addCallback(made)
 
-    def open(self, room: str, name: str, options: Mapping[str, Any]) -> Deferred[None]:
+    def open(
+        self, room: str, name: str, options: Mapping[str, Any], once: Once | None = None
+    ) -> Deferred[None]:
         """Own a room in this process."""
         try:
             host = self._factory.makeHost(room, name, options)
@@ -218,7 +227,7 @@ class LaggingEngine:
                 del self.hosts[room]
             return failure
 
-        return runCoroutine(host.open()).addErrback(failed)
+        return runCoroutine(host.open(once)).addErrback(failed)
 
     def attach(self, outlet: Any, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Requests of one client arrive in any order."""
@@ -282,6 +291,8 @@ class LaggingEngine:
         stored = self.stored.pop(room, None)
         if stored is not None:
             stored.owner = None
+            if stored.createdBy is not None:
+                self.cluster.graves.add(room)
         self.hosts.pop(room, None)
         self.cluster.listings.pop(room, None)
         self._factory.hostEnded(host)

@@ -15,7 +15,10 @@ from twisted.internet.interfaces import IReactorTime
 from txroom.core.codes import CloseCode
 from txroom.rooms.contract.listing import Listing
 from txroom.rooms.contract.records import (
+    Answered,
+    AnswersForgotten,
     Checkpoint,
+    CreatedBy,
     Entry,
     Handled,
     Loaded,
@@ -81,6 +84,8 @@ class Stored:
         self.removed: dict[str, MemberRemoved] = {}
         self.removedAt: dict[str, float] = {}
         self.checkpoint: Checkpoint | None = None
+        self.answered: dict[str, Answered] = {}
+        self.createdBy: CreatedBy | None = None
 
     def apply(self, record: Any) -> None:
         if isinstance(record, Entry):
@@ -103,6 +108,13 @@ class Stored:
                 self.reserved[record.seat] = record
         elif isinstance(record, Checkpoint):
             self.checkpoint = record
+        elif isinstance(record, Answered):
+            self.answered[record.key] = record
+        elif isinstance(record, CreatedBy):
+            self.createdBy = record
+        elif isinstance(record, AnswersForgotten):
+            for key in record.keys:
+                self.answered.pop(key, None)
         elif isinstance(record, Listing):
             self.listing = record
         elif isinstance(record, Loaded):
@@ -117,8 +129,11 @@ class Stored:
         for records in (everything.members, everything.handled, everything.reserved, everything.removed):
             for record in records:
                 self.apply(record)
+        for answered in everything.answered:
+            self.apply(answered)
         self.listing = everything.listing
         self.checkpoint = everything.checkpoint
+        self.createdBy = everything.createdBy
 
     def _removed(self) -> tuple[MemberRemoved, ...]:
         """The members that were expelled, with the time that is left."""
@@ -139,6 +154,8 @@ class Stored:
                 self.listing,
                 self._removed(),
                 self.checkpoint,
+                tuple(self.answered.values()),
+                self.createdBy,
             )
         )
 
@@ -248,7 +265,8 @@ class LaggingJournal:
         self.host.lost(CloseCode.ROOM_MOVED, "handed over")
         done.callback(None)
 
-    def release(self) -> Deferred[None]:
-        if self.stored.owner is self:
+    def release(self) -> Deferred[bool]:
+        isOwner = self.stored.owner is self
+        if isOwner:
             self._engine.ended(self.room, self.host)
-        return succeed(None)
+        return succeed(isOwner)

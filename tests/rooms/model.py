@@ -71,7 +71,7 @@ def schedules(kinds: str, least: int, most: int) -> Callable[[Callable[..., None
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         @wraps(test)
         def run(self: Any, seed: int, steps: list[Step]) -> None:
-            with _repeatable(seed):
+            with repeatable(seed):
                 test(self, seed, steps)
 
         return config(drawn(run))
@@ -80,7 +80,7 @@ def schedules(kinds: str, least: int, most: int) -> Callable[[Callable[..., None
 
 
 @contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
+def repeatable(seed: int) -> Iterator[None]:
     """
     Let all ids and tokens depend on the seed, so that the same schedule has the same outcome.
 
@@ -176,6 +176,25 @@ class Socket:
             self.session.disconnected(code)
 
 
+class Visit(Socket):
+    """A connection of a client of a model, which may look at it no more before it is gone."""
+
+    def __init__(self, client: Any, id: str) -> None:
+        super().__init__(client.world, id)
+        self.client = client
+        #: Whether the client looks at it no more.
+        self.isOver = False
+        self.isJoined = False
+
+    def received(self, frame: list[Any]) -> None:
+        if not self.isOver:
+            self.client.got(self, *frame)
+
+    def lost(self, code: int = 1006) -> None:
+        self.isOver = True
+        super().lost(code)
+
+
 class World:
     """Rooms on one of the engines, their time, and what was seen to be wrong; the edge is the real one."""
 
@@ -200,6 +219,13 @@ class World:
         self.attempts = count(1)
         self.sockets: list[Socket] = []
         self.violations: list[str] = []
+
+    def madeRoom(self) -> str:
+        """Make a room. Returns its id."""
+        made: list[str] = []
+        self.engine.create("model", {}).addCallback(made.append)
+        self.advance(0.1)
+        return made[0]
 
     def check(self, isTrue: bool, text: str) -> None:
         """It is a violation if not."""

@@ -36,6 +36,8 @@ WRONG: dict[str, Any] = {
     "saveVersion": 1.5,
     "saveSeconds": -1,
     "maxSave": "1 MiB",
+    "maxState": "1 MiB",
+    "patchRate": "20",
     "exact": 1,
 }
 

@@ -249,7 +249,7 @@ class ReplayTests(MeasuredCase):
         for n in range(500):
             self.room().broadcast("said", n)
         again = self.player()
-        wire: Any = next(iter(self.app._sessions.values())).connection._wire
+        wire: Any = next(iter(self.app.sessions.values())).connection._wire
         kind, writes = type(wire.out), []
         written = kind.write
 
@@ -271,7 +271,7 @@ class ReplayTests(MeasuredCase):
         for _ in range(16):
             self.room().broadcast("said", "x" * 100_000)
         again = self.player()
-        connection = next(iter(self.app._sessions.values())).connection
+        connection = next(iter(self.app.sessions.values())).connection
         with mock.patch.object(connection, "sendFrames", wraps=connection.sendFrames) as send:
             again.resume(ada, 0)
         self.assertEqual([len(call.args[0]) for call in send.call_args_list], [6, 6, 4])

@@ -134,6 +134,32 @@ class OrderTests(RoomTestCase):
         self.assertEqual(len({answer[3]["member"] for answer in answers}), 1)
         self.assertEqual(self.kinds(), ["create", "join", "join"])
 
+    def test_goodbyeWhileJoining(self) -> None:
+        """Each request to join is answered before the goodbye, and what comes after it is not read."""
+        gate: Deferred[bool] = Deferred()
+
+        class Chat(NotingRoom):
+            def onAuth(self, client: Client, options: Any, handshake: Any) -> Any:
+                return gate if options else True
+
+        self.rooms(Chat)
+        ada, bob = self.joined(), self.player()
+        for ref in (1, 2):
+            bob.write("joinById", ref, ada.room, {"wait": True})
+        self.settle()
+        for connection in list(self.app.connections):
+            self.app.shutDown(connection)
+        bob.write("joinById", 3, ada.room, {})
+        self.settle()
+        self.assertEqual([frame[:2] for frame in ada.take()], [["bye", 4100]])
+        first, second, bye = bob.take()
+        details = {"mayHaveHappened": True}
+        self.assertEqual(
+            first, ["error", 1, None, "unavailable", "the server closes the connection", details]
+        )
+        self.assertEqual((second[:4], bye[:2]), (["error", 2, None, "unavailable"], ["bye", 4100]))
+        gate.callback(True)
+
     def test_closing(self) -> None:
         """Closing a room makes all leave, with its code, before onDispose."""
         self.rooms()

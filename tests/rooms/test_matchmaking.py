@@ -11,8 +11,9 @@ from twisted.internet.defer import Deferred
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onBothEngines
 from txroom import Accept, RoomApplication, RoomError
 from txroom import Client as RoomClient
+from txroom.rooms.contract.asks import TellSeat
 from txroom.rooms.edge.addresslimit import AddressLimit
-from txroom.rooms.owner import lifecyclelog
+from txroom.rooms.owner import lifecyclelog, seats
 
 
 def later(room: Any) -> Deferred[None]:
@@ -460,8 +461,82 @@ class SeatTests(RoomTestCase):
         """For a user that has no id it would be for anybody: it isn't kept at all."""
         room, _ = self.reserved()
         for user in ({"name": "ada"}, True, ""):
-            self.assertIs(self.result(self.app.reserveSeat(room, user)).type, ValueError)
+            error = self.result(self.app.reserveSeat(room, user)).value
+            self.assertEqual((error.code, error.details), ("invalidData", {"field": "user"}))
         self.assertEqual(len(hostOf(self.app.rooms[room]).roster.reservations), 1)
+
+    def test_told(self) -> None:
+        """A client that is told of its seat joins with the options for which it asked, and has that id."""
+
+        class Chat(NotingRoom):
+            def canJoin(self, options: Any, user: Any) -> bool:
+                self.events.append(("asks", dict(options)))
+                return bool(options.get("name") != "eve")
+
+        self.rooms(Chat, maxClients=2)
+        room = self.result(self.app.createRoom("chat"))
+
+        def tell(**options: Any) -> Any:
+            told = self.result(self.engine.ask(room, TellSeat(options)))
+            return told["member"] if isinstance(told, dict) else told.value.code
+
+        self.assertEqual(tell(name="eve"), "forbidden")
+        first, second = tell(name="ada", auth="secret"), tell(name="bob")
+        self.assertEqual(tell(name="cy"), "full")
+        ada = self.player()
+        ada.ask("joinById", room, {"seat": first, "name": "eve", "auth": "t"})
+        self.assertEqual(ada.joined["member"], first)
+        self.assertEqual(self.named("join"), [{"name": "ada"}])
+        self.assertEqual(
+            self.named("asks"),
+            [{"name": "eve"}, {"name": "ada", "auth": "secret"}, {"name": "bob"}],
+        )
+        self.assertEqual(self.player().ask("joinById", room, {"seat": first})[3], "forbidden")
+        self.advance(16)
+        self.assertEqual(self.player().ask("joinById", room, {"seat": second})[3], "forbidden")
+        self.assertNotIn(tell(name="cy"), ("full", "forbidden"))
+
+    def test_toldOthers(self) -> None:
+        """The seat is only for clients of the user who was told, and not so many are told at once."""
+        app = RoomApplication(verifyClient=lambda handshake: Accept(user=handshake.headers.get("x-user")))
+        self.rooms(app=app)
+        room = self.result(self.app.createRoom("chat"))
+        seat = self.result(self.engine.ask(room, TellSeat({}, "ada")))["member"]
+        eve, ada = (self.player(headers={"X-User": name}) for name in ("eve", "ada"))
+        self.assertEqual(eve.ask("joinById", room, {"seat": seat})[3], "forbidden")
+        self.assertEqual(ada.ask("joinById", room, {"seat": seat})[3]["member"], seat)
+        self.patch(seats, "MAX_TOLD", 1)
+        self.result(self.engine.ask(room, TellSeat()))
+        error = self.result(self.engine.ask(room, TellSeat())).value
+        self.assertEqual((error.code, error.details), ("rateLimited", {"retryAfter": 15.0}))
+
+    def test_toldCreator(self) -> None:
+        """A room that was created for a client that is refused, or never comes, ends."""
+        self.rooms()
+        room = self.result(self.app.createRoom("chat"))
+        self.room().lock()
+        self.assertEqual(self.result(self.engine.ask(room, TellSeat({}, None, True))).value.code, "locked")
+        self.settle()
+        self.assertNotIn(room, self.app.rooms)
+        room = self.result(self.app.createRoom("chat"))
+        self.result(self.engine.ask(room, TellSeat({}, None, True)))
+        self.advance(14)
+        self.assertIn(room, self.app.rooms)
+        self.advance(17)
+        self.assertNotIn(room, self.app.rooms)
+
+    def test_toldMoved(self) -> None:
+        """The next owner of the room knows the seat and its options."""
+        if not self.isLagging:
+            return
+        self.rooms(autoDispose=False)
+        room = self.result(self.app.createRoom("chat"))
+        seat = self.result(self.engine.ask(room, TellSeat({"name": "ada"})))["member"]
+        self.engine.loseOwner(room, False)
+        self.settle()
+        ada = self.player()
+        self.assertEqual(ada.ask("joinById", room, {"seat": seat})[3]["member"], seat)
+        self.assertEqual(self.named("join"), [{"name": "ada"}])
 
     def test_userIdRaises(self) -> None:
         """A client whose user is unknown does not get a seat that is kept for a user."""

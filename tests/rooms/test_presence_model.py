@@ -238,10 +238,7 @@ class World(model.World):
         kind = type("Party", (PartyRoom,), {"presenceSeconds": self.window, "presenceLimit": self.limit})
         super().__init__(seed, isLagging, kind)
         self.clients = [ModelClient(self, name) for name in "abcdefg"]
-        made: list[str] = []
-        self.engine.create("model", {}).addCallback(made.append)
-        self.advance(0.1)
-        self.room = made[0]
+        self.room = self.madeRoom()
 
     def do(self, step: Step) -> None:
         kind, which, amount = step

@@ -9,6 +9,7 @@ the lagging engine there are two processes, each with an edge and rooms, and req
   resume that were lost on the way come late.
 - A connection that a client uses is not replaced by an earlier one.
 - What is answered was asked on the same connection.
+- A command with a key is carried out once, and its answer is the same each time.
 - Nobody is told by it of what was before its time, and some time after all are gone nobody is left.
 """
 
@@ -21,6 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rooms import model
+from tests.rooms.backend import Backend
 from tests.rooms.model import Step, schedules
 from txroom import Client, History, Room, RoomError, message
 from txroom.protocol import payload
@@ -68,25 +70,13 @@ class ModelRoom(Room):
         raise RoomError("no")
 
 
-class Visit(model.Socket):
+class Visit(model.Visit):
     """One connection of a client."""
 
     def __init__(self, client: ModelClient, id: str) -> None:
-        super().__init__(client.world, id)
-        self.client = client
+        super().__init__(client, id)
         #: The numbers of the calls that were made on it, by their refs, `None` without one.
         self.asked: dict[int, int | None] = {}
-        #: Whether the client looks at it no more.
-        self.isOver = False
-        self.isJoined = False
-
-    def received(self, frame: list[Any]) -> None:
-        if not self.isOver:
-            self.client.got(self, *frame)
-
-    def lost(self, code: int = 1006) -> None:
-        self.isOver = True
-        super().lost(code)
 
 
 class ModelClient:
@@ -285,15 +275,15 @@ class ModelClient:
 
 
 class World(model.World):
-    """An edge with its clients, and a room somewhere."""
+    """An edge with its clients, a back end, and a room somewhere."""
+
+    mayForget = False
 
     def __init__(self, seed: int, isLagging: bool, clients: int = 3) -> None:
         super().__init__(seed, isLagging, ModelRoom)
         self.clients = [ModelClient(self, name) for name in "abc"[:clients]]
-        made: list[str] = []
-        self.engine.create("model", {}).addCallback(made.append)
-        self.advance(0.1)
-        self.room = made[0]
+        self.room = self.madeRoom()
+        self.backend = Backend(self)
 
     # -- what happens
 
@@ -332,6 +322,8 @@ class World(model.World):
             client.drop()
         elif kind == "kick":
             self.kick(client)
+        elif kind in ("order", "repeat"):
+            getattr(self.backend, kind)(self.engines[amount % len(self.engines)])
         else:
             for _ in range(1 + amount % 3):
                 client.say(kind)
@@ -349,6 +341,7 @@ class World(model.World):
             for client in self.clients:
                 if not client.isJoined:
                     client.connect()
+            self.backend.repeat(self.engine)
             self.advance(1.0)
         for client in self.clients:
             self.check(client.isJoined, f"{client.name} is not in")
@@ -368,6 +361,7 @@ class World(model.World):
         said = Counter(payload.decode(entry.data) for entry in log)
         twice = [value for value, count in said.items() if count > 1]
         check(not twice, f"handled twice: {twice}")
+        self.backend.judge(log)
         for client in self.clients:
             expected = [
                 (entry.offset, payload.decode(entry.data))
@@ -387,7 +381,7 @@ class World(model.World):
 
 KINDS = (
     "say say say tell shout flash slow refuse wait wait wait connect connect drop back "
-    "pretend again lose lose kick late late ask edge refound handOver stall"
+    "pretend again lose lose kick late late ask edge refound handOver stall order order repeat"
 )
 
 

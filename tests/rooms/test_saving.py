@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, hostOf, onRedisToo
 from txroom import Client, Room, RoomError, message
@@ -114,6 +115,32 @@ class ComingBackTests(SavingCase):
         self.loseOwner(ada)
         self.assertEqual(self.kinds().count("create"), 2)
         self.assertIsNone(self.saved(ada))
+
+    def test_told(self) -> None:
+        """With `tellErrors`, developers are told which fields begin anew at the next owner."""
+
+        class Forgetful(NotingRoom):
+            def onCreate(self, options: Any) -> None:
+                self.maxClients = 5
+                self.scores: dict[str, int] = {}
+                self.round = 1
+                self._secret = 1
+
+        self.rooms(Forgetful)
+        player, told = self.joined(), []
+        for isOn in (False, True):
+            self.app.tellErrors(isOn)
+            with capturedLogs() as events:
+                self.result(Deferred.fromCoroutine(hostOf(self.room()).move()))
+            told += [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+            player = self.loseOwner(player)
+        self.assertEqual(
+            told,
+            [
+                f"Forgetful in room chat {player.room} has no save() and load(), so these fields begin anew: "
+                "scores, round"
+            ],
+        )
 
     def test_newClass(self) -> None:
         """A room that an earlier class has not saved is created again, and saved from then on."""

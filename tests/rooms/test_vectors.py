@@ -22,10 +22,14 @@ from txroom.rooms.contract.items import (
     Joined,
     Left,
     Message,
+    Notified,
+    Notify,
     PresenceChange,
     Reply,
     RoomCall,
     SharedItem,
+    StateFull,
+    StatePatch,
 )
 from txroom.rooms.edge.dialect import DIALECTS, FrameDialect
 
@@ -51,8 +55,27 @@ def itemOf(frame: list[Any]) -> Item:
         return RoomCall(rest[0], rest[1], rest[2], encode(rest[3]))
     if kind == "presence":
         return PresenceChange(rest[0], tuple(map(encode, rest[1])), tuple(map(encode, rest[2])), *rest[3:])
-    kinds: dict[str, type[Item]] = {"left": Left, "ack": Ack, "error": Error, "bye": Bye}
+    if kind == "notify":
+        epoch, n, name, data, dropped = rest
+        return Notify(epoch, n, name, encode(data), dropped)
+    kinds: dict[str, type[Item]] = {
+        "notified": Notified,
+        "left": Left,
+        "ack": Ack,
+        "error": Error,
+        "bye": Bye,
+    }
     return kinds[kind](*rest)
+
+
+def stateItemOf(frame: list[Any]) -> Item:
+    """The item that is told by a frame that concerns the state."""
+    kind, rest = frame[0], frame[1:]
+    if kind == "joined":
+        known = dict(rest[2])
+        schema = payload.encode(known.pop("schema")) if "schema" in known else b""
+        return Joined(rest[0], rest[1], **known | {"snapshot": payload.encode(None), "schema": schema})
+    return StateFull(*rest) if kind == "state" else StatePatch(*rest)
 
 
 class FrameTests(SynchronousTestCase):
@@ -93,6 +116,14 @@ class FrameTests(SynchronousTestCase):
             self.assertEqual(
                 item.prepared(JSON) is text, isinstance(item, SharedItem), "framed once for many"
             )
+
+    def test_state(self) -> None:
+        """The frames of the state have bytes in MessagePack, and base64 text in JSON."""
+        for vector in VECTORS["state"]:
+            binary = msgspec.msgpack.decode(bytes.fromhex(vector["msgpack"]))
+            item: Any = stateItemOf(binary)
+            self.assertEqual(json.loads(item.prepared(JSON).payload), vector["frame"], vector["about"])
+            self.assertEqual(msgspec.msgpack.decode(item.prepared(BINARY).payload), binary, vector["about"])
 
 
 class VectorRoom(Room):

@@ -74,6 +74,18 @@ class AccessLogTests(HarnessTestCase):
         )
         self.assertEqual([line.partition(" ")[0] for line in lines], ["203.0.113.7"] * 2)
 
+    def test_secrets(self) -> None:
+        """Tokens in the query are not logged."""
+        lines = self.lines(
+            b"GET /chat/r?sessionId=S&reconnectionToken=S&_authToken=S%20S&skipHandshake=1 HTTP/1.1\r\n"
+            + self.UPGRADE
+            + b"\r\n",
+            b"GET /healthz?auth=S&seat=S&mode=x HTTP/1.1\r\nHost: a\r\n\r\n",
+        )
+        secret = "/chat/r?sessionId=...&reconnectionToken=...&_authToken=...&skipHandshake=1"
+        self.assertIn(f'"GET {secret} HTTP/1.1"', lines[0])
+        self.assertIn('"GET /healthz?auth=...&seat=...&mode=x HTTP/1.1"', lines[1])
+
     def test_quotes(self) -> None:
         """A client can't write a line of its own into the log, nor a format."""
         request = b'GET /healthz?"%0a{peer} HTTP/1.1\r\nHost: a\r\nUser-Agent: "a\\{x}\xff\r\n\r\n'

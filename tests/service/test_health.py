@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import HarnessTestCase
 from txroom.process.watchdog import Watchdog
-from txroom.service.health import INTERVAL, REMEMBERED, STALL, StallDetector
+from txroom.service.health import INTERVAL, KEPT_STALLS, REMEMBERED, STALL, StallDetector
 from txroom.testing import RoomHarness
 
 
@@ -60,6 +60,21 @@ class StallDetectorTests(SynchronousTestCase):
         """A small delay is not a stall."""
         self.clock.stall(INTERVAL + STALL - 0.01)
         self.assertIsNone(self.stallDetector.lastStall)
+
+    def test_stalls(self) -> None:
+        """The last stalls are kept, with their times and the stacks that the watchdog has taken."""
+        stacks = ["never used", *(f"at {index}" for index in range(30))]
+        detector = StallDetector(self.clock, lambda: 1000.0 + self.clock.seconds())
+        detector.takeStack = lambda: stacks.pop(0)
+        detector.start()
+        self.addCleanup(detector.stop)
+        self.clock.advance(INTERVAL)
+        for _ in range(KEPT_STALLS + 5):
+            self.clock.stall(INTERVAL + STALL)
+        self.assertEqual(len(detector.stalls), KEPT_STALLS)
+        self.assertEqual([each.stack for each in detector.stalls][:2], ["at 5", "at 6"])
+        self.assertEqual(detector.stalls[-1].seconds, STALL)
+        self.assertEqual(detector.stalls[-1].at, 1000.0 + self.clock.seconds())
 
     def test_startedTwice(self) -> None:
         """A detector that is started twice checks once in each interval, and can be stopped."""
@@ -144,6 +159,8 @@ class WatchdogTests(SynchronousTestCase):
         self.assertEqual(len(self.events), 1)
         self.assertIn("in test_stack", self.events[0]["stack"])
         self.assertGreater(self.events[0]["silence"], self.LIMIT)
+        self.assertEqual(self.watchdog.takeStack(), self.events[0]["stack"])
+        self.assertEqual(self.watchdog.takeStack(), "")
 
     def test_again(self) -> None:
         """The next stall is logged, too."""

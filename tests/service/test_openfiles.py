@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import HarnessTestCase, Recorder
 from txroom import Server, ServerOptions
-from txroom.service import server
+from txroom.service import connectionservice
 from txroom.service.openfiles import LOG_INTERVAL, PAUSE, connectionsOf, openFiles, socketsOf, watchAccepting
 from txroom.testing import MemoryReactor
 
@@ -40,7 +40,7 @@ class ServerTests(HarnessTestCase):
 
     def listen(self, served: Server, limit: int | None) -> list[str]:
         """Listen at a real port with that limit, and return the log."""
-        self.patch(server, "openFiles", lambda: limit)
+        self.patch(connectionservice, "openFiles", lambda: limit)
         port: Any = tcp.Port(0, Factory(), reactor=MemoryReactor())
         with capturedLogs() as events:
             served._listening(port)
@@ -105,7 +105,7 @@ class ServerTests(HarnessTestCase):
 
     def test_inMemory(self) -> None:
         """Connections in memory need no descriptors."""
-        self.patch(server, "openFiles", lambda: 1)
+        self.patch(connectionservice, "openFiles", lambda: 1)
         harness = self.serve(Recorder())
         self.assertEqual(harness.server._gateway.admission.mostConnections, 0)
 

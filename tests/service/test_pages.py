@@ -142,7 +142,7 @@ class ApplicationPagesTests(HarnessTestCase):
         class Failing(Application):
             isStopped = False
 
-            def setDebug(self, isOn: bool) -> None:
+            def tellErrors(self, isOn: bool) -> None:
                 raise RuntimeError("no")
 
             def stop(self) -> Any:

@@ -14,7 +14,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, capturedLogs, formatEvent
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -409,6 +409,23 @@ class HookTests(HarnessTestCase):
         self.assertEqual({event.split()[0] for event in events}, {id})
         words = [event.removeprefix(f"{id} {id} ").split()[0] for event in events]
         self.assertEqual(words, ["connect", "message", "ping", "pong", "close", "disconnect"])
+
+    def test_showMessages(self) -> None:
+        """`showMessages` logs the beginnings of messages, also without debugging; nothing when it is off."""
+        harness = self.server()
+        client = harness.connect("/p")
+        id = harness.connectionOf(client).id
+        with capturedLogs() as events:
+            client.send("abcd")
+            harness.server.showMessages(3)
+            client.send("abcd")
+            harness.server.setDebug(True)
+            harness.server.setDebug(False)
+            client.send(b"abcd")
+            harness.server.showMessages(0)
+            client.send(b"abcd")
+        infos = [formatEvent(event) for event in events if event["log_level"] is LogLevel.info]
+        self.assertEqual(infos, [f"{id} sends 'abc'", f"{id} sends b'abc'"])
 
 
 class ServiceTests(SynchronousTestCase):

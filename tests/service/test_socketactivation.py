@@ -147,11 +147,16 @@ class ProcessTests(SynchronousTestCase):
             self.assertEqual(unnamed(environment, 7).inheritedDescriptors(), [])
 
     def test_process(self) -> None:
-        """They are those that Twisted found, or those in the environment at the start."""
+        """
+        They are those that Twisted found, or those in the environment: at the start, unless a variable is
+        another one now.
+        """
         self.assertEqual(socketsOfProcess().inheritedDescriptors(), [])
         start = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
-        self.patch(socketactivation, "_environmentAtStart", lambda: start)
+        self.patch(socketactivation, "environmentAtStart", lambda: start)
         self.assertEqual(socketsOfProcess().inheritedDescriptors(), [3])
+        self.patch(os, "environ", {"LISTEN_PID": "0"})
+        self.assertEqual(socketsOfProcess().inheritedDescriptors(), [])
         found = ListenFDs([5], ("chat",))
         self.patch(_SystemdParser, "_sddaemon", found)
         self.assertIs(socketsOfProcess(), found)

@@ -11,11 +11,13 @@ import tempfile
 from pathlib import Path
 
 from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import Server
 from txroom.service import unixsocket
-from txroom.service.unixsocket import chownSocket, removeStaleLock
+from txroom.service.endpoints import endpointFrom
+from txroom.service.unixsocket import SocketError, chownSocket, removeStaleLock
 from txroom.testing import MemoryReactor
 from txroom.testing.network import MemoryPort
 
@@ -123,6 +125,47 @@ class LockTests(SynchronousTestCase):
         server.startService()
         self.addCleanup(server.stopService)
         self.assertEqual(self.left, [True, True])
+
+
+class ErrorTests(SynchronousTestCase):
+    """Sockets that can't be opened, with Twisted's reactor."""
+
+    def why(self, path: str, more: str = "") -> str:
+        """The text of the error, without its beginning."""
+        from twisted.internet import reactor
+
+        listening = endpointFrom(reactor, f"unix:{path}{more}").listen(Factory())
+        text = str(self.failureResultOf(listening, SocketError).value)
+        beginning = f"UNIX socket {path}: "
+        self.assertTrue(text.startswith(beginning), text)
+        return text.removeprefix(beginning)
+
+    def test_texts(self) -> None:
+        """The text says what is wrong, and what to do, with a lock and without one."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = f"{directory.name}/socket"
+        missing = f"{directory.name}/missing/socket"
+        for more in ("", ":lockfile=0"):
+            self.assertEqual(self.why(missing, more), "must be in a directory that exists")
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(path)
+                listener.listen()
+                inUse = "another process listens there; stop it, or choose another path"
+                self.assertEqual(self.why(path, more), inUse)
+            os.unlink(path)
+            Path(path).write_text("precious")
+            taken = f"is taken; if no process uses it, remove it and {path}.lock"
+            self.assertEqual(self.why(path, more), taken)
+            os.unlink(path)
+        self.assertEqual(self.why(f"{directory.name}/{'x' * 120}", ":lockfile=0"), "AF_UNIX path too long")
+
+    def test_denied(self) -> None:
+        """Nor is a directory of use in which the process can't make files."""
+        for number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            text = str(SocketError("/run/socket", OSError(number, "no")))
+            why = "must be in a directory that this process may write to"
+            self.assertEqual(text, f"UNIX socket /run/socket: {why}")
 
 
 class OwnerTests(SynchronousTestCase):

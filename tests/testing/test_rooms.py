@@ -101,7 +101,7 @@ class RoomTests(RoomsTestCase):
         alice, bob = self.join("alice"), self.join("bob")
         alice.send("say", "hello")
         self.assertEqual([alice.messages, bob.messages], [[("said", "hello")]] * 2)
-        self.assertEqual((bob.name, bob.id, bob.offset, bob.state), ("chat", alice.id, 1, "joined"))
+        self.assertEqual((bob.name, bob.id, bob.offset, bob.status), ("chat", alice.id, 1, "joined"))
         self.assertEqual(repr(bob), f"<JoinedRoom 'chat' {bob.id} joined>")
         self.assertEqual(repr(bob.client), "<RoomClient open>")
 
@@ -232,7 +232,7 @@ class RoomTests(RoomsTestCase):
         room = self.join()
         room.send("say", "bye")
         room.leave()
-        self.assertEqual((room.events, room.closeCode, room.state), (["left"], 1000, "left"))
+        self.assertEqual((room.events, room.closeCode, room.status), (["left"], 1000, "left"))
         self.assertEqual(self.chat().clients, [])
         self.assertRaises(RoomError, room.send, "say", "more")
 
@@ -383,7 +383,7 @@ class ClientTests(RoomsTestCase):
         for gate in self.chat().gates:
             gate.callback(True)
         self.harness.flush()
-        self.assertEqual(self.successResultOf(joining).state, "joined")
+        self.assertEqual(self.successResultOf(joining).status, "joined")
 
     def test_request(self) -> None:
         """
@@ -427,13 +427,13 @@ class ClientTests(RoomsTestCase):
         alice = self.join("alice")
         client, bob = self.pair()
         client.drop()
-        self.assertEqual((bob.state, client.state), ("away", "waiting"))
+        self.assertEqual((bob.status, client.state), ("away", "waiting"))
         alice.send("say", "to you")
         bob.send("say", "to me")
         self.harness.advance(0.24)
-        self.assertEqual(bob.state, "away")
+        self.assertEqual(bob.status, "away")
         self.harness.advance(0.02)
-        self.assertEqual((bob.state, bob.events), ("joined", ["reconnecting", "recovered"]))
+        self.assertEqual((bob.status, bob.events), ("joined", ["reconnecting", "recovered"]))
         self.assertEqual(bob.messages, [("said", "to you"), ("said", "to me")])
         self.assertEqual(bob.messages, alice.messages)
         self.assertEqual(len(alice.presence), 2)
@@ -452,7 +452,7 @@ class ClientTests(RoomsTestCase):
         client, room = self.pair()
         client.offline()
         self.harness.advance(29)
-        self.assertEqual(room.state, "away")
+        self.assertEqual(room.status, "away")
         client.online()
         self.assertEqual(room.events, ["reconnecting", "recovered"])
 
@@ -567,7 +567,7 @@ class FaultTests(RoomsTestCase):
         client.drop()
         self.chat().broadcast("said", "a")
         self.harness.advance(20)
-        self.assertEqual(room.state, "resuming")
+        self.assertEqual(room.status, "resuming")
         self.harness.advance(20)
         self.assertEqual(room.events, ["reconnecting", "recovered"])
         self.assertEqual(room.messages, [("said", "a")])
@@ -623,7 +623,7 @@ class FaultTests(RoomsTestCase):
         self.assertEqual(room.messages, [("said", "a"), ("said", "b")])
         client.incoming.duplicate("ack")
         self.harness.advance(1)
-        self.assertEqual(room.state, "joined")
+        self.assertEqual(room.status, "joined")
 
     def test_duplicateJoin(self) -> None:
         """A join that arrives twice is one join, and its token remains valid."""
@@ -857,7 +857,7 @@ class HarnessTests(HarnessTestCase):
         rooms[1].client.offline()
         harness.client()
         harness.stop()
-        self.assertEqual([room.state for room in rooms], ["left"] * 3)
+        self.assertEqual([room.status for room in rooms], ["left"] * 3)
         self.assertEqual(trace.of(rooms[2].member)[-1], "onLeave")
         self.assertEqual(trace.names[-1], "onDispose")
         self.assertEqual(harness.rooms, [])
@@ -953,7 +953,7 @@ class FixtureTests(SynchronousTestCase):
         self.assertEqual(room.call("say", "a"), 1)
         client.incoming.lose("joined")
         self.assertRaises(AssertionError, next, steps)
-        self.assertEqual(room.state, "left")
+        self.assertEqual(room.status, "left")
 
 
 class MakerTests(SynchronousTestCase):

@@ -144,7 +144,7 @@ test("options of a join and filters have at most 16 KiB as JSON, credentials inc
   const joining = h.client.joinOrCreate("chat", options);
   await settle();
   h.socket.open();
-  assert.deepEqual(h.socket.take(), [["join", 2, "chat", options]]);
+  assert.deepEqual(h.socket.take(), [["join", 2, "chat", options, { state: 1 }]]);
   h.client.close();
   await failure(joining);
   const error = await failure(new Harness({ auth: "secret" }).client.joinOrCreate("chat", options));

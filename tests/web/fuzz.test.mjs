@@ -331,7 +331,7 @@ async function schedule(seed) {
 
   rooms.forEach((room, index) => {
     const [client, record] = [clients[index], records[index]];
-    assert.equal(client.state, "joined");
+    assert.equal(client.status, "joined");
     assert.equal(client.buffered, 0);
     // Client to server: once and in order; unconfirmed messages were announced.
     const handled = room.handled.map(([, data]) => data);

@@ -42,8 +42,8 @@ test("two joins and one leave, as in React's StrictMode: the other room continue
   const seen = [];
   room.on("n", (data) => seen.push(data));
   await h.clock.advance(0);
-  assert.deepEqual([room.state, room.member, seen], ["joined", "m2", ["history"]]);
-  assert.equal((await first).state, "left");
+  assert.deepEqual([room.status, room.member, seen], ["joined", "m2", ["history"]]);
+  assert.equal((await first).status, "left");
   assert.deepEqual(h.client.joined, [room]);
 });
 
@@ -54,7 +54,7 @@ test("two joins share the membership, and one may leave at any time", async () =
   h.socket.receive("msg", "r1", 1, "n", 1);
   await one.leave();
   assert.deepEqual(h.socket.take(), [], "the other is there still");
-  assert.deepEqual([one.state, two.state, one.reconnectionToken], ["left", "joined", null]);
+  assert.deepEqual([one.status, two.status, one.reconnectionToken], ["left", "joined", null]);
   assert.throws(() => one.send("say"), { code: "roomGone" });
   assert.equal((await failure(one.call("say"))).code, "roomGone");
   h.socket.receive("msg", "r1", 2, "n", 2);
@@ -66,7 +66,7 @@ test("two joins share the membership, and one may leave at any time", async () =
   assert.equal(leave[0], "leave");
   h.socket.receive("reply", leave[1], null);
   await leaving;
-  assert.deepEqual([two.state, h.client.joined], ["left", []]);
+  assert.deepEqual([two.status, h.client.joined], ["left", []]);
 });
 
 test(`both joins get the events of the membership; "lost" lists the messages of each join`, async () => {
@@ -84,7 +84,7 @@ test(`both joins get the events of the membership; "lost" lists the messages of 
   assert.deepEqual(lost, [["of one"], ["of two"]]);
   assert.deepEqual(two.log, ["reconnecting", "lost"]);
   h.socket.receive("left", "r1", 4003, "kicked");
-  assert.deepEqual([one.state, two.state], ["left", "left"]);
+  assert.deepEqual([one.status, two.status], ["left", "left"]);
   assert.deepEqual(two.log, ["reconnecting", "lost", "left"]);
 });
 
@@ -123,13 +123,13 @@ test("a join by id of a room that is away gets that room at once", async () => {
   const room = await h.join();
   h.socket.end();
   const again = await h.client.joinById("r1");
-  assert.deepEqual([again.state, again.member], ["away", room.member]);
+  assert.deepEqual([again.status, again.member], ["away", room.member]);
   await h.nextSocket();
   h.socket.open();
   const [resume, ...more] = h.socket.take();
   assert.deepEqual(more, []);
   h.resumed(resume);
-  assert.deepEqual([room.state, again.state], ["joined", "joined"]);
+  assert.deepEqual([room.status, again.status], ["joined", "joined"]);
 });
 
 test("a join that is answered with a room that is being left is sent again", async () => {
@@ -147,7 +147,7 @@ test("a join that is answered with a room that is being left is sent again", asy
   const [[kind, again]] = h.socket.take();
   assert.equal(kind, "join");
   h.socket.receive("joined", again, "r1", h.membership({ member: "m2" }));
-  assert.deepEqual([(await joining).member, room.state], ["m2", "left"]);
+  assert.deepEqual([(await joining).member, room.status], ["m2", "left"]);
 });
 
 test("a join that waits for an equal one fails with its error, but not with an error of its `prepare`", async () => {
@@ -245,7 +245,7 @@ test(`when a room ends, "left" can join another: on the same socket, or on a new
     const [[kind, ref, target]] = h.socket.take();
     assert.deepEqual([kind, target], ["join", "lobby"]);
     h.socket.receive("joined", ref, "r2", h.membership({ name: "lobby" }));
-    assert.equal((await next).state, "joined");
+    assert.equal((await next).status, "joined");
     assert.deepEqual(h.errors, []);
     h.client.close();
   }
@@ -263,7 +263,7 @@ test("if the socket is closed for one room, the other rooms reconnect", async ()
   assert.deepEqual([resume[0], resume[2], query[0]], ["resume", "r2", "rooms"]);
   h.socket.receive("joined", resume[1], "r2", h.membership({ member: "m2", recovered: true }));
   h.socket.receive("reply", query[1], []);
-  assert.deepEqual([one.state, two.state, await listing], ["left", "joined", []]);
+  assert.deepEqual([one.status, two.status, await listing], ["left", "joined", []]);
 });
 
 test("errors for messages on their way to a room that has ended are ignored", async () => {

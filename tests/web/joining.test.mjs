@@ -67,10 +67,10 @@ test("the four ways to join", async () => {
   h.socket.open();
   assert.equal(h.client.state, "open");
   assert.deepEqual(h.socket.take(), [
-    ["join", 1, "chat", { name: "ada" }],
-    ["create", 2, "chat", { mode: 1 }],
-    ["joinById", 3, "r9", {}],
-    ["joinOnly", 4, "duel", {}],
+    ["join", 1, "chat", { name: "ada" }, { state: 1 }],
+    ["create", 2, "chat", { mode: 1 }, { state: 1 }],
+    ["joinById", 3, "r9", {}, { state: 1 }],
+    ["joinOnly", 4, "duel", {}, { state: 1 }],
   ]);
   h.socket.receive("error", 4, null, "noSuchRoom", "", null);
   h.socket.receive("joined", 3, "r9", h.membership({ member: "m9", offset: 7, snapshot: { level: 2 } }));
@@ -79,7 +79,7 @@ test("the four ways to join", async () => {
   const [first, second, third, fourth] = await Promise.allSettled(joins);
   assert.equal(fourth.reason.code, "noSuchRoom");
   assert.ok(first.value instanceof Room);
-  assert.deepEqual([first.value.id, first.value.name, first.value.state], ["r1", "chat", "joined"]);
+  assert.deepEqual([first.value.id, first.value.name, first.value.status], ["r1", "chat", "joined"]);
   assert.deepEqual([third.value.member, third.value.offset, third.value.snapshot], ["m9", 7, { level: 2 }]);
   assert.ok(second.reason instanceof TxroomError);
   assert.equal(second.reason.code, "forbidden");
@@ -143,7 +143,7 @@ test("after an auth that fails once the join succeeds", async () => {
   const [[, ref, , options]] = h.socket.take();
   assert.deepEqual(options, { auth: "secret" });
   h.socket.receive("joined", ref, "r1", h.membership());
-  assert.equal((await joining).state, "joined");
+  assert.equal((await joining).status, "joined");
 });
 
 test("an auth that never settles times out; close() fails the join at once", async () => {
@@ -219,6 +219,34 @@ test("a join whose connection is lost is not sent again, since the server may ha
   assert.equal(h.sockets.length, 1);
 });
 
+test("a join that has no answer when the server says goodbye was not read, and is sent again", async () => {
+  const h = new Harness();
+  const room = await h.join("r1");
+  const joining = h.client.joinOrCreate("chat");
+  await settle();
+  h.socket.take();
+  h.socket.receive("bye", 4100, 0);
+  const later = h.client.joinById("r2");
+  const resuming = h.client.resume(room.reconnectionToken);
+  await settle();
+  h.socket.end(4100);
+  await h.nextSocket();
+  h.socket.open();
+  const frames = h.socket.take();
+  const sent = frames.map(([kind, , target]) => [kind, target]);
+  assert.deepEqual(sent, [
+    ["resume", "r1"],
+    ["join", "chat"],
+    ["joinById", "r2"],
+    ["resume", "r1"],
+  ]);
+  h.socket.receive("joined", frames[2][1], "r2", h.membership({ member: "m2" }));
+  assert.equal((await later).id, "r2");
+  const failures = [failure(joining), failure(resuming)];
+  h.socket.end(4100);
+  for (const error of await Promise.all(failures)) assert.equal(error.code, "unavailable", "there was no bye now");
+});
+
 test("a final close code while joining gives the error of that code", async () => {
   for (const [close, code] of [
     [4001, "unauthorized"],
@@ -279,7 +307,7 @@ test("joining the same room again gives another Room of the same membership", as
   h.socket.receive("joined", ref, "r1", h.membership({ token: "t9", offset: 4, handled: 1 }));
   const again = await joining;
   assert.notEqual(again, room);
-  assert.deepEqual([again.id, again.member, again.state], [room.id, room.member, room.state]);
+  assert.deepEqual([again.id, again.member, again.status], [room.id, room.member, room.status]);
   assert.deepEqual([room.log, h.client.joined], [[], [room, again]]);
   again.send("say", 2);
   assert.deepEqual(h.socket.take(), [["send", "r1", "say", 2, 2]], "one order, one count");
@@ -327,7 +355,7 @@ test("leave follows the messages that were sent before, and ends with the server
     assert.deepEqual([frames[1][0], frames[1][2]], ["leave", "r1"]);
     await answer(h, frames[1][1]);
     await leaving;
-    assert.equal(room.state, "left");
+    assert.equal(room.status, "left");
     assert.deepEqual(room.log, [["left", { code: 1000, reason: room.log[0][1].reason }]]);
     assert.deepEqual(h.client.joined, []);
     assert.throws(() => room.send("say"), { code: "roomGone" });
@@ -354,7 +382,7 @@ test("leave while away: when the room is back, or after leaveTimeout", async () 
   const late = other.leave();
   await h.clock.advance(DEFAULTS.leaveTimeout);
   await late;
-  assert.equal(other.state, "left");
+  assert.equal(other.status, "left");
 });
 
 test("leave with a full window: after leaveTimeout, without the queued messages", async () => {
@@ -378,7 +406,7 @@ test("leave while resuming: if the resume is answered after leaveTimeout, the cl
   assert.deepEqual(h.socket.take(), []);
   h.resumed(resume);
   assert.deepEqual(h.socket.take().map(([kind, , id]) => [kind, id]), [["leave", "r1"]]);
-  assert.equal(room.state, "left");
+  assert.equal(room.status, "left");
 });
 
 test("close leaves the rooms, emits the events and is final", async () => {

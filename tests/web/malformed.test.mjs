@@ -61,6 +61,15 @@ test("a message that is not a frame closes the connection, and nothing is missed
     ["bye"],
     ["bye", "4100", 1],
     ["bye", 4100, "1"],
+    ["notified", "e1"],
+    ["notified", null, 0, 0],
+    ["notified", "e1", -1, 0],
+    ["notified", "e1", 0, "1"],
+    ["notify", "e1"],
+    ["notify", 1, 1, "gift", 0, 0],
+    ["notify", "e1", null, "gift", 0, 0],
+    ["notify", "e1", 1, null, 0, 0],
+    ["notify", "e1", 1, "gift", 0, -1],
   ];
   for (const message of messages) {
     const h = new Harness();

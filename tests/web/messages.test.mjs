@@ -449,7 +449,7 @@ test("several rooms share a socket, each with its own numbers", async () => {
   assert.deepEqual([one.offset, two.offset], [0, 5]);
   h.socket.receive("left", "r2", 4003, "kicked");
   assert.deepEqual(two.log.at(-1), ["left", { code: 4003, reason: "kicked" }]);
-  assert.equal(one.state, "joined");
+  assert.equal(one.status, "joined");
   assert.equal(h.client.state, "open");
 });
 

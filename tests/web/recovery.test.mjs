@@ -10,19 +10,19 @@ test("after a lost connection, resume has the token, the epoch and the last offs
   h.socket.receive("msg", "r1", 5, "n", 5);
   h.socket.receive("msg", "r1", null, "volatile", 0);
   h.socket.end(1006);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   assert.equal(h.client.state, "waiting");
   room.send("say", "while away");
   await h.nextSocket();
   room.send("say", "while connecting");
   h.socket.open();
-  assert.equal(room.state, "resuming");
+  assert.equal(room.status, "resuming");
   room.send("say", "while resuming");
   const [resume, ...others] = h.socket.take();
-  assert.deepEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6]]);
+  assert.deepEqual(resume, ["resume", resume[1], "r1", "t1", "e1", 5, resume[6], { state: 1, stateVersion: null }]);
   assert.deepEqual(others, []);
   h.resumed(resume, { offset: 5 });
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   assert.deepEqual(h.socket.take(), [
     ["send", "r1", "say", "while away", 1],
     ["send", "r1", "say", "while connecting", 2],
@@ -161,7 +161,7 @@ test("all rooms of a socket resume, each on its own", async () => {
   );
   h.resumed(frames[1], { member: "m2" });
   assert.deepEqual(h.socket.take(), [["send", "r2", "say", 2, 1]]);
-  assert.deepEqual([one.state, two.state], ["resuming", "joined"]);
+  assert.deepEqual([one.status, two.status], ["resuming", "joined"]);
   h.resumed(frames[0]);
   assert.deepEqual(h.socket.take(), [["send", "r1", "say", 1, 1]]);
 });
@@ -215,7 +215,7 @@ test("if the server has forgotten the member, it joins the room again and lists 
   await settle();
   const [[kind, ref, target, options]] = h.socket.take();
   assert.deepEqual([kind, target, options], ["joinById", "r1", { name: "ada", auth: 2 }]);
-  assert.equal(room.state, "resuming");
+  assert.equal(room.status, "resuming");
   h.socket.receive("joined", ref, "r1", h.membership({ member: "m7", token: "t7", offset: 9, snapshot: "s" }));
   assert.deepEqual(h.socket.take(), [["send", "r1", "say", "never sent", 1]]);
   assert.equal((await doubtful).code, "replyLost");
@@ -308,7 +308,7 @@ test("after five errors internal in a row the room ends and reports the error", 
   };
   for (const code of [...Array(4).fill("internal"), "unavailable", ...Array(4).fill("internal")]) {
     await refused(code);
-    assert.equal(room.state, "away");
+    assert.equal(room.status, "away");
     await h.clock.advance(DEFAULTS.maxDelay);
   }
   await refused("internal");
@@ -323,7 +323,7 @@ test("a resume that is refused with a temporary error is sent again on the same 
   let [resume] = await h.reconnect();
   for (const delay of [125, 250, 500]) {
     h.socket.receive("error", resume[1], null, "unavailable", "", null);
-    assert.equal(room.state, "away");
+    assert.equal(room.status, "away");
     await h.clock.advance(delay - 1);
     assert.deepEqual(h.socket.take(), []);
     await h.clock.advance(1);
@@ -331,7 +331,7 @@ test("a resume that is refused with a temporary error is sent again on the same 
     assert.equal(resume[0], "resume");
   }
   h.resumed(resume);
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   assert.equal(h.sockets.length, 2);
 });
 
@@ -345,7 +345,7 @@ test("a resume without an answer drops the connection", async () => {
   await h.nextSocket();
   h.socket.open();
   h.resumed(h.socket.take()[0]);
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
 });
 
 test("after left 4100 to 4199 the room resumes over the same connection", async () => {
@@ -363,7 +363,7 @@ test("after left 4100 to 4199 the room resumes over the same connection", async 
     assert.deepEqual(more, []);
     h.resumed(resume, { handled: 1 });
     assert.deepEqual(h.socket.take(), [["send", "r1", "say", 2, 2]]);
-    assert.equal(other.state, "joined");
+    assert.equal(other.status, "joined");
     assert.equal(h.sockets.length, 1);
   }
 });
@@ -412,7 +412,7 @@ test("while resuming over the same connection, the end of the former membership 
   h.socket.receive("left", "r1", 4005, "replaced");
   h.socket.receive("left", "r1", 4101, "");
   h.socket.receive("msg", "r1", 9, "n", "of the former link: it comes again");
-  assert.equal(room.state, "resuming");
+  assert.equal(room.status, "resuming");
   h.resumed(resume);
   h.socket.receive("msg", "r1", 8, "n", 8);
   h.socket.receive("msg", "r1", 9, "n", 9);
@@ -422,9 +422,9 @@ test("while resuming over the same connection, the end of the former membership 
   );
   const second = (await h.reconnect())[0];
   h.socket.receive("left", "r1", 4003, "kicked");
-  assert.equal(room.state, "left");
+  assert.equal(room.status, "left");
   h.resumed(second);
-  assert.equal(room.state, "left");
+  assert.equal(room.status, "left");
   assert.deepEqual(h.errors, []);
 });
 
@@ -441,7 +441,7 @@ test("the close code decides whether the client reconnects", async () => {
     const isBack = codes.back.includes(code);
     assert.equal(mayReconnect(code), isBack);
     assert.equal(h.sockets.length, isBack ? 2 : 1, `${code}`);
-    assert.equal(room.state, isBack ? "away" : "left");
+    assert.equal(room.status, isBack ? "away" : "left");
     assert.deepEqual(ends, isBack ? [] : [{ code, reason: "because" }]);
     if (!isBack) assert.deepEqual(room.log, [["left", { code, reason: "because" }]]);
     h.client.close();
@@ -455,7 +455,7 @@ test("after a final close code the next join connects again", async () => {
   h.socket.end(4005);
   assert.equal(h.client.state, "idle");
   const room = await h.join("r2");
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   assert.equal(h.sockets.length, 2);
 });
 
@@ -532,7 +532,7 @@ test("the code of bye counts if the close code is 1006; a final one ends the roo
   const room = await h.join();
   h.socket.receive("bye", 4001, 0);
   h.socket.end(1006);
-  assert.equal(room.state, "left");
+  assert.equal(room.status, "left");
   assert.equal(h.client.state, "idle");
 });
 
@@ -540,9 +540,9 @@ test("a server that is silent after a heartbeat counts as lost", async () => {
   const h = new Harness();
   const room = await h.join();
   await h.clock.advance(DEFAULTS.pingInterval + DEFAULTS.pingTimeout - 1);
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   await h.clock.advance(1);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   assert.equal(h.sockets[0].closed.code, 4106);
   h.sockets[0].receive("msg", "r1", 1, "n", "from the dead");
   h.sockets[0].end(4005);
@@ -557,7 +557,7 @@ test("any frame shows that the server is there", async () => {
     await h.clock.advance(DEFAULTS.pingTimeout - 1);
     h.socket.receive("msg", "r1", i, "n", i);
   }
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   assert.equal(h.sockets.length, 1);
 });
 
@@ -588,7 +588,7 @@ test("reconnect closes the connection and opens another one after any delay", as
   const h = new Harness();
   const room = await h.join();
   h.client.reconnect(3_000);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   assert.equal(await h.nextSocket(), 3_000);
   h.socket.end();
   h.client.reconnect();
@@ -605,7 +605,7 @@ test(`on "online" the client connects at once; on "offline" or a visible page it
   events.dispatchEvent(new Event("offline"));
   assert.deepEqual(h.socket.takeAll()[0][0], "ping");
   await h.clock.advance(DEFAULTS.probeTimeout);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   for (let i = 0; i < 6; i++) {
     await h.nextSocket();
     h.socket.end();
@@ -662,7 +662,7 @@ test("if the room ends during a rejoin, the joined room is left again", async ()
   await leaving;
   h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
   assert.deepEqual(h.socket.take().map((frame) => [frame[0], frame[2]]), [["leave", "r1"]]);
-  assert.equal(room.state, "left");
+  assert.equal(room.status, "left");
 });
 
 test("a rejoin is not sent if the connection is lost while auth is pending", async () => {

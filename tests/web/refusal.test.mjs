@@ -50,7 +50,7 @@ test("after a temporary refusal the client waits retryAfter and sends the reques
   const [[kind, ref]] = h.socket.take();
   assert.equal(kind, "join");
   h.socket.receive("joined", ref, "r1", h.membership());
-  assert.equal((await joining).state, "joined");
+  assert.equal((await joining).status, "joined");
 });
 
 test("if retryAfter is longer than a join may take, it rejects at once with the server's error", async () => {
@@ -113,7 +113,7 @@ test("a client that was connected before tries without a limit", async () => {
     h.socket.end();
     await h.nextSocket();
   }
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   const joining = failure(h.client.joinOrCreate("duel"));
   await h.clock.advance(DEFAULTS.requestTimeout);
   assert.match((await joining).message, /^no connection to ws:\/\/server\/rooms within 15000 ms \(.+\)\.$/);
@@ -124,7 +124,7 @@ test("with Node's ws the error has the cause, and a refused upgrade is final", a
     [401, "unauthorized", 4001],
     [403, "unauthorized", 4001],
     [404, "noSuchRoom", 4004],
-    [400, "unauthorized", 4001],
+    [400, "unavailable", 1008],
   ]) {
     const h = new Harness();
     const joining = failure(h.client.joinOrCreate("chat"));
@@ -261,7 +261,7 @@ test("if auth fails during a rejoin, the room stays away and tries again", async
   const [[kind, ref, , options]] = h.socket.take();
   assert.deepEqual([kind, options.auth], ["joinById", "token"]);
   h.socket.receive("joined", ref, "r1", h.membership({ member: "m2" }));
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
 });
 
 test("the URL of one room is refused for good; the error has the right URL, without its secrets", async () => {

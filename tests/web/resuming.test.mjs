@@ -17,8 +17,8 @@ async function next(token, more = {}) {
   const resuming = h.client.resume(token);
   h.socket.open();
   const [[kind, ref, ...rest]] = h.socket.take();
-  const attempt = rest.pop();
-  assert.deepEqual([kind, ...rest], ["resume", "r1", "t1", "", 0]);
+  const [features, attempt] = [rest.pop(), rest.pop()];
+  assert.deepEqual([kind, ...rest, features], ["resume", "r1", "t1", "", 0, { state: 1 }]);
   assert.ok(Math.abs(Date.now() - attempt) < 60_000);
   h.socket.receive("joined", ref, "r1", h.membership({ token: "t2", ...more }));
   const room = await resuming;
@@ -30,7 +30,7 @@ async function next(token, more = {}) {
 
 test("resume continues as the same member, with a new snapshot", async () => {
   const { h, room } = await next(await leave(), { offset: 9, snapshot: "s", handled: 2 });
-  assert.deepEqual([room.id, room.name, room.member, room.state], ["r1", "chat", "m1", "joined"]);
+  assert.deepEqual([room.id, room.name, room.member, room.status], ["r1", "chat", "m1", "joined"]);
   assert.deepEqual([room.offset, room.snapshot, room.log], [9, "s", []]);
   assert.deepEqual(h.client.joined, [room]);
   room.send("say", "on");

@@ -53,10 +53,10 @@ test("a shrinking send buffer shows that the connection works, a full one does n
   for (let i = 0; i < 8; i++) {
     h.socket.bufferedAmount -= 10_000;
     await h.clock.advance(1_000);
-    assert.equal(room.state, "joined");
+    assert.equal(room.status, "joined");
   }
   await h.clock.advance(2_000);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
 });
 
 test("data sent with an empty buffer proves nothing, since the system accepts it in any case", async () => {
@@ -68,7 +68,7 @@ test("data sent with an empty buffer proves nothing, since the system accepts it
     await h.clock.advance(pingTimeout / 10);
   }
   await h.clock.advance(pingTimeout / 10);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
 });
 
 test("in Node the bytes of an incomplete message show that the connection works", async () => {
@@ -89,9 +89,9 @@ test("in Node the bytes of an incomplete message show that the connection works"
     stream.bytesRead += 10_000;
     await h.clock.advance(500);
   }
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
   await h.clock.advance(2_000);
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
 });
 
 test("without knowledge of received bytes, each silence doubles the time of the next connection", async () => {
@@ -127,9 +127,9 @@ test("the client reconnects after a message that a slow link could not carry in 
   const h = new Harness();
   const room = await h.join();
   h.socket.end(1008, "message not complete in time");
-  assert.equal(room.state, "away");
+  assert.equal(room.status, "away");
   await h.nextSocket();
   h.socket.open();
   h.resumed(h.socket.take()[0]);
-  assert.equal(room.state, "joined");
+  assert.equal(room.status, "joined");
 });

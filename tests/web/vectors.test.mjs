@@ -35,13 +35,13 @@ test("after which codes of left the client resumes", async () => {
     const h = new Harness();
     const room = await h.join();
     h.socket.receive("left", "r1", code, reason);
-    assert.equal(room.state, resumes ? "away" : "left", `${code}`);
+    assert.equal(room.status, resumes ? "away" : "left", `${code}`);
     h.client.close();
   }
 });
 
 test("what the client does after a refused resume, and the code of the event left", async () => {
-  for (const { error, left, comeback } of vectors.errors) {
+  for (const { error, left, fallback } of vectors.errors) {
     const h = new Harness();
     const room = await h.join();
     const [[kind, ref]] = await h.reconnect();
@@ -49,20 +49,20 @@ test("what the client does after a refused resume, and the code of the event lef
     h.socket.receive("error", ref, null, error, "no", null);
     await settle();
     const [frame] = h.socket.take();
-    if (comeback === "end") {
-      assert.deepEqual([room.state, room.log.at(-1)], ["left", ["left", { code: left, reason: "no" }]], error);
-    } else if (comeback === "rejoin") {
-      assert.deepEqual([room.state, frame[0]], ["resuming", "joinById"], error);
+    if (fallback === "end") {
+      assert.deepEqual([room.status, room.log.at(-1)], ["left", ["left", { code: left, reason: "no" }]], error);
+    } else if (fallback === "rejoin") {
+      assert.deepEqual([room.status, frame[0]], ["resuming", "joinById"], error);
     } else {
-      assert.deepEqual([room.state, frame], ["away", undefined], error);
+      assert.deepEqual([room.status, frame], ["away", undefined], error);
     }
     h.client.close();
   }
 });
 
 test("the code of the event left if the client may not join again", async () => {
-  for (const { error, left, comeback } of vectors.errors) {
-    if (comeback !== "rejoin") continue;
+  for (const { error, left, fallback } of vectors.errors) {
+    if (fallback !== "rejoin") continue;
     const h = new Harness({ rejoin: false });
     const room = await h.join();
     const [[, ref]] = await h.reconnect();
@@ -74,7 +74,7 @@ test("the code of the event left if the client may not join again", async () => 
 });
 
 test("the close code for the HTTP status of a refused upgrade, where the platform has it", async () => {
-  for (const { status, error, answered } of vectors.statuses) {
+  for (const { status, answered } of vectors.statuses) {
     const h = new Harness();
     const joining = failure(h.client.joinOrCreate("chat"));
     await settle();
@@ -82,10 +82,9 @@ test("the close code for the HTTP status of a refused upgrade, where the platfor
     assert.equal(h.client.state, mayReconnect(answered) ? "waiting" : "idle", `${status}`);
     if (h.client.state === "waiting") h.client.close();
     else {
-      // The client knows only the close code, which is the same for 401 and 403.
-      const code = error === "forbidden" ? "unauthorized" : error;
-      const { code: told, details } = await joining;
-      assert.deepEqual([told, details], [code, { code: answered }], `${status}`);
+      const { error } = vectors.closes.find(({ code }) => code === answered);
+      const { code, details } = await joining;
+      assert.deepEqual([code, details], [error, { code: answered }], `${status}`);
     }
   }
 });
@@ -174,4 +173,35 @@ test("fetchMembers fails when the server refuses it, sends something else, or ca
   assert.equal((await lost).code, "unavailable");
   assert.equal((await failure(room.fetchMembers())).code, "unavailable");
   assert.deepEqual(h.errors, []);
+});
+
+test("notifications: what listeners are told, and what the client sends", async (t) => {
+  t.mock.method(console, "warn", () => {});
+  for (const { about, steps } of vectors.notifications) {
+    const h = new Harness({ device: "d1", pingInterval: 0 });
+    await h.join(); // for the room, a client without listeners reconnects, too
+    const told = [];
+    const sent = [];
+    h.client.off("error");
+    h.client.on("error", (error) => told.push(["error", error.code]));
+    for (const step of steps) {
+      const [[kind, value]] = Object.entries(step);
+      if (kind === "listen") h.client.on(value, (...args) => told.push([value, ...args]));
+      else if (kind === "unlisten") h.client.off(value);
+      else if (kind === "receive") h.socket.receive(...value);
+      else if (kind === "wait") await h.clock.advance(value * 1000);
+      else if (kind === "told") assert.deepEqual(told.splice(0), value, about);
+      else if (kind === "sent") assert.deepEqual([...sent.splice(0), ...h.socket.take()], value, `${about}: ${JSON.stringify(step)}`);
+      else if (kind === "burst") {
+        const [epoch, first, last] = value;
+        for (let n = first; n <= last; n++) h.socket.receive("notify", epoch, n, "gift", n, 0);
+      } else {
+        const [resume, ...others] = await h.reconnect();
+        h.resumed(resume);
+        sent.push(...others);
+      }
+      await settle();
+    }
+    h.client.close();
+  }
 });

@@ -160,6 +160,46 @@ class StatusTests(SenderCase):
         self.client.unstall()
         self.assertEqual(self.client.received, [b"x" * 100_000])
 
+    def test_unlimited(self) -> None:
+        """The limit doesn't apply to what is sent without it, which doesn't count until all has left."""
+        self.open(highWaterMark=1000, maxBackpressure=2000)
+        unlimited = Prepared(b"u" * 50_000)
+        for _ in range(2):
+            self.client.stall()
+            self.send(b"a" * 1500)
+            self.assertEqual(self.app.connection.sendUnlimited(unlimited, 2000), BACKPRESSURE)
+            statuses = [self.send(data) for data in (b"b" * 400, b"c" * 600)]
+            self.assertEqual(statuses, [BACKPRESSURE, DROPPED])
+            self.client.unstall()
+            self.assertEqual(self.client.received[-3:], [b"a" * 1500, b"u" * 50_000, b"b" * 400])
+        self.client.stall()
+        self.assertEqual([self.send(b"x" * 1500) for _ in range(2)], [BACKPRESSURE, DROPPED])
+
+    def test_unlimitedFirst(self) -> None:
+        """The same if nothing was waiting before."""
+        self.open(highWaterMark=1000, maxBackpressure=2000)
+        self.client.stall()
+        self.assertEqual(self.app.connection.sendUnlimited(Prepared(b"u" * 100_000), 0), BACKPRESSURE)
+        self.assertEqual([self.send(b"x" * 1500) for _ in range(2)], [BACKPRESSURE, DROPPED])
+        self.client.unstall()
+        self.assertEqual(self.client.received, [b"u" * 100_000, b"x" * 1500])
+        self.assertEqual(self.app.connection.sendUnlimited(Prepared(b"free"), 0), SENT)
+        self.app.connection.close()
+        self.assertEqual(self.app.connection.sendUnlimited(Prepared(b"late"), 0), CLOSED)
+
+    def test_unlimitedRefused(self) -> None:
+        """Nothing is sent without the limit if more than so many bytes were refused; then it is `None`."""
+        self.open()
+        connection = self.app.connection
+        self.client.stall()
+        self.send(b"a" * 1000)
+        refused = connection.refusedAmount
+        statuses = [connection.sendUnlimited(Prepared(b"u"), most) for most in (0, refused - 1, refused)]
+        self.assertEqual(statuses, [None, None, SENT])
+        self.client.unstall()
+        self.assertEqual(self.client.received, [b"a" * 1000, b"u"])
+        self.assertIs(connection.sendUnlimited(Prepared(b"free"), 0), SENT)
+
     def test_noLimit(self) -> None:
         """`maxBackpressure=0`: queued, however much."""
         self.open(maxBackpressure=0)

@@ -72,6 +72,23 @@ class TurnTests(SynchronousTestCase):
         self.turn = Turn(self.clock)
         self.one, self.other = FakeSender(self.turn), FakeSender(self.turn)
 
+    def test_writesAreCounted(self) -> None:
+        """Writes are counted by their parts, whether one connection has parts or several."""
+        self.read(lambda: self.one.send(b"a", b"b", b"c"))
+        self.read(lambda: self.one.send(b"a"))
+        self.read(lambda: self.one.send(b"a"), lambda: self.other.send(b"b", b"c"))
+        self.clock.advance(0)
+        writes = self.turn.writes
+        self.assertEqual((writes.count, writes.sum), (4, 3 + 1 + 1 + 2))
+        self.assertEqual(writes.counts[:3], [2, 2, 0])
+        self.assertEqual(list(writes.bounds[:3]), [1, 3, 7])
+
+    def test_largestWrite(self) -> None:
+        """As many parts as there may be in a turn have a class, too."""
+        self.read(lambda: self.one.send(*[b"a"] * (MOST_PARTS + CHECKED_PARTS)))
+        self.assertEqual(self.turn.writes.counts[-1], 1)
+        self.assertFalse(self.one.isTerminated)
+
     def read(self, *sends: Callable[[], object]) -> None:
         """As `Receiver` does it."""
         turn = self.turn

@@ -30,7 +30,7 @@ from .client import Client
 from .connection import ClientState
 from .options import ClientOptions
 from .room import Room
-from .roomstate import Loss, RoomState, Unconfirmed
+from .roomstatus import Loss, RoomStatus, Unconfirmed
 from .sendqueue import Sent
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
     "Member",
     "Room",
     "RoomError",
-    "RoomState",
+    "RoomStatus",
     "Sent",
     "Unconfirmed",
     "mayReconnect",

@@ -20,19 +20,23 @@ from .encoding import checkMapping, checkName
 from .events import Listener
 from .joinattempt import JoinRequest, Method, joinRequestOf, requestJoin
 from .membership import Handle, Membership
+from .notifications import NOTIFY, NOTIFY_TYPE
 from .options import ClientOptions, checkSeconds
 from .pendingjoins import PendingJoin, RoomT
 from .requests import Answer
-from .roomstate import RoomState
+from .roomstate import FEATURES
+from .roomstatus import RoomStatus
 from .token import ReconnectionToken
 
 #: See `BaseClient.on`.
-_EVENTS = frozenset({"connected", "reconnecting", "disconnected", "bye", "latency", "error"})
+_EVENTS = frozenset(
+    {"connected", "reconnecting", "disconnected", "bye", "latency", "notify", "notifyDropped", "error"}
+)
 
 
 def _event(name: str) -> str:
     """Return `name` if it is an event of a client. Raises `ValueError` otherwise."""
-    if name not in _EVENTS:
+    if name not in _EVENTS and not name.startswith(NOTIFY_TYPE):
         known = ", ".join(sorted(_EVENTS))
         raise ValueError(
             f"name={name!r}: must be an event of a client: {known}. Listen to messages with room.on()"
@@ -98,6 +102,10 @@ class BaseClient(Generic[RoomT]):
     @overload
     def on(self, name: Literal["latency"], listener: Callable[[float], object]) -> Callable[[], None]: ...
     @overload
+    def on(self, name: Literal["notify"], listener: Callable[[str, Any], object]) -> Callable[[], None]: ...
+    @overload
+    def on(self, name: Literal["notifyDropped"], listener: Callable[[int], object]) -> Callable[[], None]: ...
+    @overload
     def on(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
     @overload
     def on(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
@@ -113,9 +121,18 @@ class BaseClient(Generic[RoomT]):
         - "bye" (code, retryAfter): the server will close the connection, and asks the client to wait
           `retryAfter` seconds
         - "latency" (seconds): a heartbeat has measured the round-trip time
+        - "notify" (type, data): a notification for the user
+        - "notify:friend" (data): a notification of the type "friend", and so on for other types
+        - "notifyDropped" (count): so many notifications were dropped at the server before the next one, or
+          before now if the client has just connected: the user's queue was full, or they were too old
         - "error" (error): an error that nothing else handles; without a listener it is logged
 
         A listener may return a Deferred or a coroutine.
+
+        With the first listener of "notify" or of a name such as "notify:friend", the client connects and asks
+        for the user's notifications. It acknowledges each when its listeners, and the Deferreds and
+        coroutines that they return, have ended. Add all of these listeners at once: a notification whose type
+        has no listener counts as received.
 
         Returns:
             A function that removes the listener.
@@ -123,7 +140,9 @@ class BaseClient(Generic[RoomT]):
         Raises:
             ValueError: There is no such event. Messages and events of a room are listened to on the `Room`.
         """
-        return self._dispatcher.events.on(_event(name), listener)
+        off = self._dispatcher.events.on(_event(name), listener)
+        self._askForNotifications(name)
+        return off
 
     @overload
     def once(self, name: Literal["connected"], listener: Callable[[], object]) -> Callable[[], None]: ...
@@ -140,12 +159,25 @@ class BaseClient(Generic[RoomT]):
     @overload
     def once(self, name: Literal["latency"], listener: Callable[[float], object]) -> Callable[[], None]: ...
     @overload
+    def once(self, name: Literal["notify"], listener: Callable[[str, Any], object]) -> Callable[[], None]: ...
+    @overload
+    def once(
+        self, name: Literal["notifyDropped"], listener: Callable[[int], object]
+    ) -> Callable[[], None]: ...
+    @overload
     def once(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
     @overload
     def once(self, name: str, listener: Callable[..., object]) -> Callable[[], None]: ...
     def once(self, name: str, listener: Listener) -> Callable[[], None]:
         """Like `on`, but only for the next event."""
-        return self._dispatcher.events.once(_event(name), listener)
+        off = self._dispatcher.events.once(_event(name), listener)
+        self._askForNotifications(name)
+        return off
+
+    def _askForNotifications(self, name: str) -> None:
+        if name == NOTIFY or name.startswith(NOTIFY_TYPE):
+            with self._dispatcher.queue:
+                self._dispatcher.notifications.listening()
 
     def off(self, name: str, listener: Callable[..., object] | None = None) -> None:
         """
@@ -162,7 +194,8 @@ class BaseClient(Generic[RoomT]):
         The Deferred fires with a `Room`. It fails with the server's error; with "unavailable" if there is no
         connection within `requestTimeout` or the connection is lost before the answer; with "timeout" if the
         server or `auth` does not answer in this time; and with "unauthorized" if `auth` fails. After a lost
-        connection the client does not repeat the request, because it may already be a member.
+        connection the client repeats the request only if the server has announced the end of the connection,
+        for example for a deploy. Otherwise it may already be a member.
 
         Events are delivered from the next reactor turn on, so that you can add listeners after `await`.
         """
@@ -211,7 +244,7 @@ class BaseClient(Generic[RoomT]):
             # The epoch "" exists nowhere: this client has received none of the room's messages.
             attempt = requests.nextAttempt()
             requests.ask(
-                lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0, attempt),
+                lambda ref: ("resume", ref, resumed.room, resumed.token, "", 0, attempt, FEATURES),
                 partial(self._answered, join),
                 Joined,
                 isResentIfUnhandled=True,
@@ -257,7 +290,7 @@ class BaseClient(Generic[RoomT]):
             if join.isWanted:
                 membership = self._membershipOf(joined, join.request)
                 for waiter in join.waiting:
-                    dispatcher.queue.post(waiter.callback, self._roomOf(membership, joined))
+                    self._admit(membership, membership.addHandle(joined.membership.snapshot), waiter)
             else:
                 dispatcher.context.decline(joined)
         else:
@@ -266,6 +299,23 @@ class BaseClient(Generic[RoomT]):
         dispatcher.joins.remove(join)
         for each in list(dispatcher.memberships.values()):
             each.leaveIfSent()
+
+    def _admit(self, membership: Membership, handle: Handle, waiter: Deferred[RoomT]) -> None:
+        """Make a room, and give it to the Deferred that waits for it as soon as the state is here."""
+        room = handle.room = self._makeRoom(self, membership, handle)
+
+        def done(error: RoomError | None) -> None:
+            if error is not None or waiter.called:
+                membership.leave(handle)
+            if waiter.called:
+                return  # the user has cancelled it
+            if error is None:
+                membership.begin(handle)
+                self._dispatcher.queue.post(waiter.callback, room)
+            else:
+                self._dispatcher.queue.post(waiter.errback, error)
+
+        membership.state.whenHere(done)
 
     def _membershipOf(self, joined: Joined, request: JoinRequest) -> Membership:
         """Return the membership in a room that was joined. It may exist already."""
@@ -276,11 +326,6 @@ class BaseClient(Generic[RoomT]):
         membership = Membership(self._dispatcher.context, self._dispatcher.memberships, request)
         membership.enter(joined)
         return membership
-
-    def _roomOf(self, membership: Membership, joined: Joined) -> RoomT:
-        handle = membership.addHandle(joined.membership.snapshot)
-        room = handle.room = self._makeRoom(self, membership, handle)
-        return room
 
     # -- asking
 
@@ -335,7 +380,8 @@ class BaseClient(Generic[RoomT]):
         """
         Close the connection, if there is one, and open another one after `delay` seconds.
 
-        Nothing happens if the client needs no connection: before the first join, and after `close`.
+        Nothing happens if the client needs no connection: before the first join, if there is no listener for
+        notifications, and after `close`.
 
         Raises:
             OptionError: `delay` is not a finite number of seconds, 0 or more.
@@ -352,8 +398,9 @@ class BaseClient(Generic[RoomT]):
         with self._dispatcher.queue:
             if self.state is not ClientState.CLOSED:
                 for membership in list(self._dispatcher.memberships.values()):
-                    if membership.state is RoomState.JOINED:
+                    if membership.status is RoomStatus.JOINED:
                         self._dispatcher.requests.leave(membership.id)
+                self._dispatcher.notifications.flush()
                 self._dispatcher.connection.close().addBoth(self._gone)
             if self._isGone:
                 self._dispatcher.queue.post(waiter.callback, None)

@@ -24,9 +24,9 @@ class Client(BaseClient[Room]):
     If the server sends a message that is not a frame, the client closes the connection with 4010,
     reconnects and resumes, so that it misses nothing. (That it does not reconnect after 4010 is the rule
     only if the server sends this code.) It ignores frames of a kind that it does not know, and frames for
-    rooms that it has left. If the server refuses the upgrade with 401, 403, 404 or most
-    other statuses from 400 to 499, the client ends all rooms and requests and does not reconnect, as after
-    a final close code.
+    rooms that it has left. If the server refuses the upgrade with a status from 400 to 499 other than 408,
+    425 and 429, the client ends all rooms and requests and does not reconnect, as after a final close code:
+    4001 for 401 and 403, 4004 for 404 and 410, 1008 for the others.
 
     Args:
         url: The URL of the rooms, with the scheme `ws:`, `wss:`, `http:` or `https:`. Without a path,

@@ -45,13 +45,14 @@ class ClientState(StrEnum):
 
     ::
 
-        idle --join, request--> connecting --opened--> open
+        idle --join, request, listener--> connecting --opened--> open
         connecting, open --lost--> waiting --delay over--> connecting
         any --final close code, nothing left to do--> idle
         any --close()--> closed
     """
 
-    #: There is nothing to do. The client connects at the next join or request.
+    #: There is nothing to do. The client connects at the next join or request, and when a listener for
+    #: notifications is added.
     IDLE = "idle"
     #: The client is trying to connect.
     CONNECTING = "connecting"
@@ -293,7 +294,8 @@ class Connection:
         """Close the connection, if there is one, and open another one after `delay` seconds."""
         if self.state in (ClientState.OPEN, ClientState.CONNECTING):
             self.drop("reconnect", delay)
-        elif self.state is ClientState.WAITING:
+        elif self.state is ClientState.WAITING or (self.state is ClientState.IDLE and self._owner.isBusy):
+            self.state = ClientState.WAITING
             self.barredUntil = 0.0
             self._wait(delay)
 

@@ -24,6 +24,7 @@ from .context import ClientContext
 from .events import Events
 from .heartbeat import Heartbeat
 from .membership import Membership
+from .notifications import NOTIFY, Notifications
 from .options import ClientOptions
 from .pendingjoins import PendingJoins
 from .requests import PendingRequests
@@ -49,6 +50,9 @@ class Dispatcher:
         self.codec = Codec(options.protocol)
         self.requests = PendingRequests(self.connection, self.codec, self.queue, options)
         self.heartbeat = Heartbeat(self.connection, self.requests, self.queue, self.events, options)
+        self.notifications = Notifications(
+            self.connection, self.codec, self.queue, self.events, options.device
+        )
         self.joins: PendingJoins[Any] = PendingJoins()
         #: The memberships by the ids of their rooms.
         self.memberships: dict[str, Membership] = {}
@@ -66,6 +70,9 @@ class Dispatcher:
         self._isFresh = False
         #: The error with which the server has refused this connection.
         self._refusal: RoomError | None = None
+        #: Whether the server has said goodbye. It has answered all requests to join that it has read, and
+        #: reads nothing more.
+        self._hasGoodbye = False
         #: For each close code in a `left` frame of this connection, the ref of the last request before it.
         self._leftAfter: dict[int, int] = {}
 
@@ -73,8 +80,8 @@ class Dispatcher:
 
     @property
     def isBusy(self) -> bool:
-        """Whether a membership or a request needs a connection."""
-        return bool(self.memberships or self.requests)
+        """Whether a membership, a request or a listener for notifications needs a connection."""
+        return bool(self.memberships or self.requests or self.notifications.isWanted)
 
     def connecting(self) -> None:
         """Forget the refusal of the last connection, because an attempt to connect begins."""
@@ -83,10 +90,12 @@ class Dispatcher:
     def opened(self) -> None:
         """Resume all memberships and send the pending requests, because the connection is open."""
         self._isFresh = True
+        self._hasGoodbye = False
         self._leftAfter = {}
         for membership in list(self.memberships.values()):
             membership.connected()
         self.requests.opened()
+        self.notifications.opened()
         self.heartbeat.start()
 
     def progress(self) -> None:
@@ -108,9 +117,11 @@ class Dispatcher:
         lost. The client will reconnect if anything needs a connection.
         """
         self.heartbeat.stop()
+        self.notifications.lost()
         for membership in list(self.memberships.values()):
             membership.away(code, reason)
-        self.requests.lost(code, isRefused=self._refusal is not None, since=self._leftAfter.get(code))
+        isUnread = self._refusal is not None or self._hasGoodbye
+        self.requests.lost(code, isUnread=isUnread, since=self._leftAfter.get(code))
 
     def delayed(self, seconds: float) -> None:
         """
@@ -124,6 +135,7 @@ class Dispatcher:
     def ended(self, code: int, reason: str) -> None:
         """End all memberships and fail all requests, because the client does not reconnect."""
         self.heartbeat.stop()
+        self.notifications.lost()
         for membership in list(self.memberships.values()):
             membership.end(code, reason)
         error = RoomError(errorOf(code), reason, {"code": code})
@@ -157,8 +169,13 @@ class Dispatcher:
         elif isinstance(frame, frames.Error):
             self._refused(frame)
         elif isinstance(frame, frames.Bye):
+            self._hasGoodbye = True
             self.connection.expectEnd(frame)
             self.events.tell("bye", frame.code, clampedDelay(frame.retryAfter))
+        elif isinstance(frame, frames.Notify):
+            self.notifications.received(frame)
+        elif isinstance(frame, frames.Notified):
+            self.notifications.subscribed(frame)
         else:
             membership = self.memberships.get(frame.room)
             if membership is not None:
@@ -176,7 +193,7 @@ class Dispatcher:
             self.requests.refused(frame.ref, error)
         elif membership is not None:
             self.queue.post(membership.report, Failure(error))
-        elif frame.room is None and self._isFresh:
+        elif frame.room is None and self._isFresh and not _isAboutNotifications(error):
             self._refuse(error)
         elif frame.code not in _LATE_ERRORS:
             self.events.report(Failure(error))
@@ -198,6 +215,11 @@ class Dispatcher:
         retryAfter = error.details.get("retryAfter") if isinstance(error.details, dict) else None
         isNumber = isinstance(retryAfter, int | float) and not isinstance(retryAfter, bool)
         self.connection.expectEnd(frames.Bye(0, retryAfter if isNumber else None), str(error)[:_MAX_TEXT])
+
+
+def _isAboutNotifications(error: RoomError) -> bool:
+    """Return whether the server has refused the subscription to notifications, but not the connection."""
+    return isinstance(error.details, dict) and error.details.get("frame") == NOTIFY
 
 
 def _noListener(failure: Failure) -> None:

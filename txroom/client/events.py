@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -74,9 +75,26 @@ class Emitter(ABC):
         """Return whether the event has a listener."""
         return name in self._entries
 
+    def hasAny(self, name: str, prefix: str) -> bool:
+        """Return whether the event has a listener, or one whose name begins with `prefix`."""
+        return name in self._entries or any(other.startswith(prefix) for other in self._entries)
+
     def emit(self, name: str, *args: Any) -> bool:
         """Call the listeners of an event. Returns whether there were any."""
+        isHeard = name in self._entries
+        self.call(name, *args)
+        return isHeard
+
+    def call(self, name: str, *args: Any) -> list[Deferred[Any]]:
+        """
+        Call the listeners of an event.
+
+        Returns:
+            A Deferred for each listener that has returned one, or a coroutine. It fires when the listener has
+                ended, and does not fail.
+        """
         entries = self._entries.get(name, ())
+        pending: list[Deferred[Any]] = []
         if any(entry.isOnce for entry in entries):
             self._keep(name, lambda entry: not entry.isOnce)
         for entry in entries:
@@ -86,8 +104,8 @@ class Emitter(ABC):
                 self.listenerFailed(name, Failure())
             else:
                 if isAsync(result):
-                    toDeferred(result).addErrback(partial(self.listenerFailed, name))
-        return bool(entries)
+                    pending.append(toDeferred(result).addErrback(partial(self.listenerFailed, name)))
+        return pending
 
 
 class Events(Emitter):

@@ -21,6 +21,7 @@ from .callqueue import stop
 from .context import ClientContext
 from .encoding import checkMapping, checkName, checkOptions, shownError
 from .requests import Done
+from .roomstate import FEATURES
 
 Method = Literal["joinOrCreate", "join", "create", "joinById"]
 
@@ -197,7 +198,7 @@ class JoinAttempt:
             return
         kind, target = _KINDS[self._request.method], self._request.target
         self._context.requests.ask(
-            lambda ref: (kind, ref, target, self._context.codec.options("options", options)),
+            lambda ref: (kind, ref, target, self._context.codec.options("options", options), FEATURES),
             self._done,
             Joined,
             timeout=max(0.0, self._until - self._context.queue.clock.seconds()),

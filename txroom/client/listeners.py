@@ -5,9 +5,10 @@ Delivers what the server sends for a room: messages and events to listeners, cal
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.awaitables import isAsync, toDeferred
@@ -16,6 +17,9 @@ from ..protocol import serverframes as frames
 from ..protocol.errors import RoomError
 from .context import ClientContext
 from .events import Events, Messages
+
+#: For how many types of messages the client logs that there is no listener.
+_MAX_WARNINGS = 32
 
 Handler = Callable[[Any], Any]
 
@@ -135,3 +139,26 @@ class RoomListeners:
             toDeferred(result).addCallbacks(replied, failed)
         else:
             replied(result)
+
+
+class Unheard:
+    """The types of messages of a room for which the client has logged that there is no listener."""
+
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self._types: set[str] = set()
+
+    def note(self, room: str, type: str, listeners: Iterable[RoomListeners]) -> None:
+        """Log once that none of the users of the room of that name has a listener, if that is so."""
+        if type in self._types or len(self._types) >= _MAX_WARNINGS:
+            return
+        if any(each.hasListener(type) for each in listeners):
+            return
+        self._types.add(type)
+        self._log.warn(
+            "Room {name!r} sent a message of type {type!r}, for which there is no listener: add one with"
+            " room.on({type!r}, ...)",
+            type=type,
+            name=room,
+        )

@@ -1,5 +1,5 @@
 """
-A membership in a room, which survives lost connections; its states are those of `RoomState`.
+A membership in a room, which survives lost connections; its statuses are those of `RoomStatus`.
 
 This module does no network input or output, and takes the time only from the clock.
 """
@@ -12,7 +12,6 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ErrorCode
@@ -24,18 +23,16 @@ from .callqueue import stop
 from .codec import NotAFrame
 from .context import ClientContext
 from .joinattempt import JoinRequest
-from .listeners import RoomListeners
+from .listeners import RoomListeners, Unheard
 from .presence import Presence
 from .recovery import Recovery
 from .requests import Answer
-from .roomstate import Loss, RoomState, Unconfirmed
+from .roomstate import RoomState
+from .roomstatus import Loss, RoomStatus, Unconfirmed
 from .sender import RoomSender
 from .sendqueue import Pending
 from .servercalls import ServerCalls
 from .token import ReconnectionToken
-
-#: For how many types of messages the client logs that there is no listener.
-_MAX_WARNINGS = 32
 
 
 @attrs.define(eq=False)
@@ -73,8 +70,6 @@ class Membership:
     The methods, except `leave` and `fetchMembers`, are called within `with queue:`.
     """
 
-    _log = Logger()
-
     def __init__(
         self, context: ClientContext, memberships: dict[str, Membership], request: JoinRequest
     ) -> None:
@@ -85,11 +80,11 @@ class Membership:
         self._calls = ServerCalls(context)
         self._recovery = Recovery(context, request)
         self._handles: list[Handle] = []
-        #: The types of messages for which the client has logged that there is no listener.
-        self._loggedTypes: set[str] = set()
+        self._unheard = Unheard()
         self.presence = Presence()
+        self.state = RoomState(context.queue.clock, context.options.states)
         #: See the properties of `Room`.
-        self.state = RoomState.AWAY
+        self.status = RoomStatus.AWAY
         self.id = ""
         self.name = ""
         self.member = ""
@@ -103,7 +98,7 @@ class Membership:
     @property
     def reconnectionToken(self) -> str | None:
         """See `Room.reconnectionToken`."""
-        if self.state is RoomState.LEFT:
+        if self.status is RoomStatus.LEFT:
             return None
         return ReconnectionToken.of(
             self.id, self.token, self._context.requests.lastRef, self._request
@@ -125,11 +120,12 @@ class Membership:
         Take the answer of the server to another join, which led to the room that the client is in already.
         """
         info = joined.membership
-        isSame = self.state is RoomState.JOINED and info.member == self.member
+        isSame = self.status is RoomStatus.JOINED and info.member == self.member
         if not isSame or not self.sender.acknowledge(info.handled):
             self._readmit(joined.room, info, isResumed=False)
             return
         self.token = info.token
+        self.state.expect(info, self.name)
         self.sender.pump()
 
     def addHandle(self, snapshot: Any) -> Handle:
@@ -138,12 +134,16 @@ class Membership:
             self._cancelLeaving()
         handle = Handle(RoomListeners(self._context, self._noListener), snapshot)
         self._handles.append(handle)
-        # The code that awaits the join can add listeners before the first event.
-        self._context.queue.later(0, handle.listeners.begin)
         members = self.presence.members
         if members:
             handle.listeners.events.tell("presence", members, members, [])
+        if self.state.root is not None:
+            handle.listeners.events.tell("state", self.state.root)
         return handle
+
+    def begin(self, handle: Handle) -> None:
+        """Deliver events from the next turn on: the code that awaits the join can add listeners before."""
+        self._context.queue.later(0, handle.listeners.begin)
 
     def _readmit(self, id: str, info: MembershipInfo, *, isResumed: bool) -> None:
         """Enter the room again, and tell the users whether messages were lost."""
@@ -188,7 +188,8 @@ class Membership:
             for handle in self._handles:
                 handle.snapshot = info.snapshot
         self.presence.restart(info)
-        self.state = RoomState.JOINED
+        self.state.expect(info, self.name)
+        self.status = RoomStatus.JOINED
         self._recovery.entered()
         self._calls.restart()
         self.sender.open(id, again or [])
@@ -198,7 +199,7 @@ class Membership:
 
     def message(self, message: frames.Message) -> None:
         """Deliver a message of this room. This is called for each message, so it must be fast."""
-        if self.state is not RoomState.JOINED:
+        if self.status is not RoomStatus.JOINED:
             return  # it was sent before the room was resumed, as in `receive`
         offset = message.offset
         if offset is not None:
@@ -212,7 +213,7 @@ class Membership:
         """Handle another frame for this room."""
         if isinstance(frame, frames.Left):
             self._left(frame.code, frame.reason or "")
-        elif self.state is not RoomState.JOINED:
+        elif self.status is not RoomStatus.JOINED:
             pass  # it was sent before the room was resumed: it comes again, or `joined` contains it
         elif isinstance(frame, frames.Ack):
             if not self.sender.acknowledge(frame.n):
@@ -221,13 +222,21 @@ class Membership:
         elif isinstance(frame, frames.Presence):
             self.presence.change(frame)
             self._tell("presence", self.presence.members, frame.joined, frame.left)
+        elif isinstance(frame, frames.State):
+            self.state.replace(frame)
+            self._tell("state", self.state.root)
+        elif isinstance(frame, frames.Patch):
+            if self.state.lacks(frame):
+                self._recovery.later(self, CloseCode.STATE_LOST, "a patch of the state is missing")
+            elif self.state.patch(frame):
+                self._tell("state", self.state.root)
         elif isinstance(frame, frames.Call):
             self._calls.called(frame, [handle.listeners for handle in self._handles])
 
     def fetchMembers(self) -> Deferred[list[Member]]:
         """See `Room.fetchMembers`."""
         after = self.presence.after
-        if self.state is not RoomState.JOINED:
+        if self.status is not RoomStatus.JOINED:
             return fail(RoomError(ErrorCode.UNAVAILABLE, "the room is away"))
         if after is None:
             return succeed([])
@@ -250,7 +259,7 @@ class Membership:
 
     def _left(self, code: int, reason: str) -> None:
         # While the client resumes on the same connection, this frame ends the former membership there.
-        if self.state is RoomState.RESUMING and (mayResume(code) or code == CloseCode.REPLACED):
+        if self.status is RoomStatus.RESUMING and (mayResume(code) or code == CloseCode.REPLACED):
             return
         if mayResume(code) and self._leaving is None:
             self._recovery.later(self, code, reason)
@@ -261,8 +270,8 @@ class Membership:
 
     @property
     def isAway(self) -> bool:
-        """Whether the state is `RoomState.AWAY`."""
-        return self.state is RoomState.AWAY
+        """Whether the status is `RoomStatus.AWAY`."""
+        return self.status is RoomStatus.AWAY
 
     @property
     def mayRejoin(self) -> bool:
@@ -271,8 +280,8 @@ class Membership:
 
     def connected(self) -> None:
         """Resume if the membership is away, because the connection is open."""
-        if self.state is RoomState.AWAY:
-            self.state = RoomState.RESUMING
+        if self.status is RoomStatus.AWAY:
+            self.status = RoomStatus.RESUMING
             self._recovery.begin(self)
 
     def readmitted(self, joined: Joined, *, isResumed: bool) -> None:
@@ -290,10 +299,12 @@ class Membership:
         """
         Interrupt the membership, because the connection is lost, or the room cannot be reached through it.
         """
-        if self.state is RoomState.LEFT:
+        if self.status is RoomStatus.LEFT:
             return
-        wasJoined = self.state is RoomState.JOINED
-        self._interrupt(RoomState.AWAY)
+        wasJoined = self.status is RoomStatus.JOINED
+        self._interrupt(RoomStatus.AWAY)
+        if code != CloseCode.STATE_LOST:
+            self.state.fail(RoomError(ErrorCode.UNAVAILABLE, "the connection was lost", {"code": code}))
         if self._leaving is not None and self._leaving.isSent:
             self._hasLeft()
         elif wasJoined:
@@ -301,13 +312,14 @@ class Membership:
 
     def end(self, code: int, reason: str) -> None:
         """End the membership, because the client is no longer in the room, and tell all users."""
-        if self.state is RoomState.LEFT:
+        if self.status is RoomStatus.LEFT:
             return
-        self._interrupt(RoomState.LEFT)
+        self._interrupt(RoomStatus.LEFT)
         self._unregister()
         self.sender.close()
         error = RoomError(ErrorCode.ROOM_GONE, reason or f"the room was left ({code})", {"code": code})
         self.sender.failAll(error)
+        self.state.fail(error)
         for handle in list(self._handles):
             self._endHandle(handle, code, reason)
         self._releaseWaiters()
@@ -319,9 +331,9 @@ class Membership:
         """Call `function` within `with queue:` when the client is no longer in the room."""
         self._endCallbacks.append(function)
 
-    def _interrupt(self, state: RoomState) -> None:
+    def _interrupt(self, status: RoomStatus) -> None:
         """Stop sending to the room, because the client is no longer a member over this connection."""
-        self.state = state
+        self.status = status
         self._recovery.interrupted()
         self._calls.restart()
         self.sender.shut()
@@ -359,7 +371,7 @@ class Membership:
     def leaveIfSent(self) -> None:
         """Ask the server to end the membership if no frame is queued and no pending join could lead here."""
         leaving = self._leaving
-        if leaving is None or leaving.isSent or self.state is not RoomState.JOINED or self.sender.waiting:
+        if leaving is None or leaving.isSent or self.status is not RoomStatus.JOINED or self.sender.waiting:
             return
         if not self._context.mayBeJoined(self.name, self.id):
             leaving.isSent = True
@@ -372,7 +384,7 @@ class Membership:
         If a pending join may lead here, end only the handles.
         """
         leaving = self._leaving
-        if self.state is RoomState.JOINED and leaving is not None and not leaving.isSent:
+        if self.status is RoomStatus.JOINED and leaving is not None and not leaving.isSent:
             if self._context.mayBeJoined(self.name, self.id):
                 self._endHandles()
                 return
@@ -429,20 +441,5 @@ class Membership:
             handle.listeners.events.tell(name, *args)
 
     def _noListener(self, type: str) -> None:
-        """
-        Log once that no user has a listener for messages of this type, if that is so.
-
-        Called when one of the users has none.
-        """
-        told = self._loggedTypes
-        if type in told or len(told) >= _MAX_WARNINGS:
-            return
-        if any(handle.listeners.hasListener(type) for handle in self._handles):
-            return
-        told.add(type)
-        self._log.warn(
-            "Room {name!r} sent a message of type {type!r}, for which there is no listener: add one with"
-            " room.on({type!r}, ...)",
-            type=type,
-            name=self.name,
-        )
+        """Called when one of the users has no listener for messages of this type."""
+        self._unheard.note(self.name, type, [handle.listeners for handle in self._handles])

@@ -13,7 +13,8 @@ import attrs
 from twisted.logger import Logger
 
 from ..core.validation import OptionError, checked, isAmount, isCount, isInteger, suggestingNames
-from ..protocol.limits import JSON_PROTOCOL, PROTOCOLS, WINDOW
+from ..protocol.limits import JSON_PROTOCOL, MAX_DEVICE, PROTOCOLS, WINDOW
+from ..state import State
 
 _log = Logger()
 
@@ -51,6 +52,13 @@ def _areHeaders(value: object) -> bool:
         and isinstance(text, str)
         and (text.isprintable() or not text)
         for name, text in value.items()
+    )
+
+
+def _areStates(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(cls, type) and issubclass(cls, State) and cls is not State
+        for name, cls in value.items()
     )
 
 
@@ -120,6 +128,18 @@ class ClientOptions:
     maxPayload: int = _count(1024 * 1024, least=1)
     #: The largest message that the server may send, in bytes; a larger one closes the connection.
     maxReceived: int = _count(64 * 1024 * 1024, least=1024)
+    #: The id of the device for the user's notifications, 1 to 64 characters; `None`: it has none. A client
+    #: with the id of an earlier one gets what that one has not acknowledged.
+    device: str | None = _option(
+        None,
+        f"a string of 1 to {MAX_DEVICE} characters, or None",
+        lambda value: value is None or (isinstance(value, str) and 1 <= len(value) <= MAX_DEVICE),
+    )
+    #: For names of rooms: the class of the state that these rooms declare. `Room.state` is an instance of it
+    #: then; otherwise its objects are of read-only classes that the client makes.
+    states: Mapping[str, type[State]] = _option(
+        attrs.Factory(dict), "a mapping of names of rooms to State classes", _areStates
+    )
     #: Whether to join the room again, as a new member, if the server no longer knows the membership.
     rejoin: bool = _option(True, "True or False", lambda value: isinstance(value, bool))
     #: A function that returns a number from 0 to 1, for the random part of delays.

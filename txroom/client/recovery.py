@@ -30,6 +30,7 @@ from .connection import ClientState
 from .context import ClientContext
 from .joinattempt import AuthFailed, JoinRequest, requestJoin
 from .requests import Answer, NoAnswer
+from .roomstate import RoomState
 
 #: After this many "internal" errors in a row the client gives up, because the server probably has a bug.
 _MAX_INTERNAL = 5
@@ -56,6 +57,11 @@ class Recoverable(Protocol):
     @property
     def offset(self) -> int:
         """The offset of the last message received."""
+        ...
+
+    @property
+    def state(self) -> RoomState:
+        """The state of its room."""
         ...
 
     @property
@@ -137,7 +143,8 @@ class Recovery:
                     self._refused(membership, error)
 
         position = (membership.id, membership.token, membership.epoch, membership.offset)
-        requests.ask(lambda ref: ("resume", ref, *position, attempt), done, Joined)
+        features = membership.state.features
+        requests.ask(lambda ref: ("resume", ref, *position, attempt, features), done, Joined)
 
     def later(self, membership: Recoverable, code: int, reason: str) -> None:
         """

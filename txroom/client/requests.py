@@ -282,19 +282,19 @@ class PendingRequests:
         if request is not None:
             request.done(error, None)
 
-    def lost(self, code: int, *, isRefused: bool = False, since: int | None = None) -> None:
+    def lost(self, code: int, *, isUnread: bool = False, since: int | None = None) -> None:
         """
         Fail the requests that are not sent again, because the connection is lost.
 
         A request with `isResent` is sent again. One with `isResentIfUnhandled` is sent again if the server
-        has certainly not acted on it: the server refused the connection (`isRefused`), or the request was
-        sent after the one with the ref `since`.
+        has certainly not acted on it: the server has refused the connection or sent `bye` (`isUnread`), or
+        the request was sent after the one with the ref `since`.
         """
         self._givenUp.clear()
         for ref, request in list(self._open.items()):
             if not request.isSent:
                 continue
-            isUndone = isRefused or (since is not None and ref > since)
+            isUndone = isUnread or (since is not None and ref > since)
             if request.isResent or (request.isResentIfUnhandled and isUndone):
                 request.isSent = False
             else:

@@ -15,7 +15,7 @@ from ..protocol.serverframes import Member
 from .baseclient import BaseClient
 from .events import Emitter, Listener
 from .membership import Handle, Membership
-from .roomstate import Loss, RoomState
+from .roomstatus import Loss, RoomStatus
 from .sendqueue import Sent
 
 PresenceListener = Callable[[list[Member], list[Member], list[Member]], object]
@@ -25,7 +25,7 @@ AnyMessageListener = Callable[[str, Any, int | None], object]
 
 #: The events of a room. `room.on` takes these names and types of messages; use `room.onMessage` for a type of
 #: message that has the name of an event.
-_EVENTS = frozenset({"presence", "reconnecting", "recovered", "lost", "left", "error"})
+_EVENTS = frozenset({"state", "presence", "reconnecting", "recovered", "lost", "left", "error"})
 
 
 class Room:
@@ -44,7 +44,7 @@ class Room:
         self._sender = membership.sender
 
     def __repr__(self) -> str:
-        return f"<Room {self.name!r} {self.id} {self.state.value}>"
+        return f"<Room {self.name!r} {self.id} {self.status.value}>"
 
     @property
     def client(self) -> BaseClient[Room]:
@@ -52,9 +52,9 @@ class Room:
         return self._client
 
     @property
-    def state(self) -> RoomState:
-        """The state of the membership."""
-        return RoomState.LEFT if self._handle.isLeft else self._membership.state
+    def status(self) -> RoomStatus:
+        """The status of the membership."""
+        return RoomStatus.LEFT if self._handle.isLeft else self._membership.status
 
     @property
     def id(self) -> str:
@@ -99,6 +99,47 @@ class Room:
         return self._handle.snapshot
 
     @property
+    def state(self) -> Any:
+        """
+        The state that the room declares; `None` if it has none.
+
+        It is there when the join has succeeded, and changes when the room emits "state". Its objects have
+        their fields as attributes; maps are mappings, and lists are sequences. Only the server changes it:
+        assigning raises `AttributeError` or `TypeError`. With the option `states` it is an instance of your
+        own `State` class; then don't change it, since nothing checks that.
+        """
+        return self._membership.state.root
+
+    @property
+    def stateVersion(self) -> int | None:
+        """The version of the state, which grows with each patch; `None` if there is no state."""
+        return self._membership.state.version
+
+    @property
+    def stateTime(self) -> float:
+        """When the last patch has arrived, in seconds of the client's clock."""
+        return self._membership.state.time
+
+    @property
+    def sent(self) -> int:
+        """
+        The number of the last message or call that was sent to this membership, or is queued for it. The
+        numbers count from 1, without volatile messages.
+        """
+        return self._sender.sent
+
+    @property
+    def handled(self) -> int:
+        """
+        The number of the last message or call that the server has handled.
+
+        At the event "state", the state has the effects of all messages up to this one, and of none behind
+        it, if their handlers change the state before they await anything. After "lost" the numbers can begin
+        anew.
+        """
+        return self._sender.handled
+
+    @property
     def offset(self) -> int:
         """The offset of the last message received."""
         return self._membership.offset
@@ -133,6 +174,8 @@ class Room:
     @overload
     def on(self, name: Literal["recovered"], listener: Callable[[], object]) -> Callable[[], None]: ...
     @overload
+    def on(self, name: Literal["state"], listener: Callable[[Any], object]) -> Callable[[], None]: ...
+    @overload
     def on(self, name: Literal["lost"], listener: Callable[[Loss], object]) -> Callable[[], None]: ...
     @overload
     def on(self, name: Literal["error"], listener: Callable[[Exception], object]) -> Callable[[], None]: ...
@@ -146,6 +189,7 @@ class Room:
         Call `listener(data, offset)` for messages of that type, or call `listener` at one of the events of
         the room:
 
+        - "state" (state): the state has changed, or is there for the first time
         - "presence" (members, joined, left): members joined or left, or their metas changed
         - "reconnecting" (code, reason): the room is away; messages sent now are queued
         - "recovered" (): the client is in the room again and has missed nothing
@@ -166,6 +210,8 @@ class Room:
     def once(self, name: Literal["reconnecting", "left"], listener: EndListener) -> Callable[[], None]: ...
     @overload
     def once(self, name: Literal["recovered"], listener: Callable[[], object]) -> Callable[[], None]: ...
+    @overload
+    def once(self, name: Literal["state"], listener: Callable[[Any], object]) -> Callable[[], None]: ...
     @overload
     def once(self, name: Literal["lost"], listener: Callable[[Loss], object]) -> Callable[[], None]: ...
     @overload

@@ -43,6 +43,16 @@ class RoomSender:
         """How many frames are queued."""
         return self._sendQueue.waiting
 
+    @property
+    def sent(self) -> int:
+        """See `Room.sent`."""
+        return self._sendQueue.last
+
+    @property
+    def handled(self) -> int:
+        """See `Room.handled`."""
+        return self._sendQueue.acknowledged
+
     # -- for the user
 
     def send(self, type: str, data: Any, volatile: bool) -> Sent:

@@ -163,6 +163,16 @@ class SendQueue:
         return len(self._waiting)
 
     @property
+    def last(self) -> int:
+        """The number of the last frame, also if it is waiting."""
+        return self._last + len(self._waiting)
+
+    @property
+    def acknowledged(self) -> int:
+        """The number of the last frame that the server has handled."""
+        return self._acknowledged
+
+    @property
     def held(self) -> list[Pending]:
         """The frames that were sent and may have to be sent again."""
         return list(self._held)

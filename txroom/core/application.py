@@ -141,8 +141,8 @@ class Application:
         """
         broadcast(self._connections.values(), data, exclude)
 
-    def setDebug(self, isOn: bool) -> None:
-        """Switch debugging on or off; called by `Server.setDebug`."""
+    def tellErrors(self, isOn: bool) -> None:
+        """Let errors tell clients more, or not; called by `Server.tellErrors`."""
 
     def routesFor(self, path: str | None) -> tuple[str | None, ...]:
         """
@@ -177,7 +177,7 @@ class Application:
         """
         return None
 
-    def shutDown(self, connection: Connection, hasLeft: bool = False) -> None:
+    def shutDown(self, connection: Connection, hasLeft: bool = False) -> Deferred[None] | None:
         """
         Start to close an open connection, because the server is stopping.
 
@@ -185,11 +185,16 @@ class Application:
             connection: The connection.
             hasLeft: Whether other processes go on for this one (`Server.leave`), so that the client can
                 connect again at once.
+
+        Returns:
+            A Deferred that fires when the client is back at another process, if the application can know
+            that; otherwise `None`.
         """
         if hasLeft:
             connection.close(CloseCode.SERVICE_RESTART, "server restart")
         else:
             connection.close(self.shutdownCode, "server shutdown")
+        return None
 
     def stop(self) -> Deferred[Any]:
         """

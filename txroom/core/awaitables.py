@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from types import CoroutineType
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -121,6 +121,20 @@ def runUntilWaiting(coroutine: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as over:
         return over.value
     return Deferred.fromCoroutine(_continued(coroutine, awaited, context))
+
+
+def begun(coroutine: Coroutine[Any, Any, Any]) -> Deferred[Any]:
+    """
+    Run a coroutine, as `Deferred.fromCoroutine` does; this is faster for one that rarely waits.
+
+    Returns:
+        A Deferred of its result, which is not a Deferred.
+    """
+    try:
+        result = runUntilWaiting(coroutine)
+    except Exception:
+        return fail()
+    return result if isinstance(result, Deferred) else succeed(result)
 
 
 def _continued(

@@ -7,7 +7,7 @@ messages that arrive. The connection runs its hooks one after another, never two
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,6 +19,7 @@ from .awaitables import cancelHook, clearFailure, isAsync, toDeferred
 from .codes import CloseCode, ReadyState, SendStatus, isSendable
 from .handshake import Handshake
 from .hooks import CONNECTION_HOOKS, Hook, Hooks, chainHooks
+from .link import Link
 from .message import Data, Prepared, encoded
 from .validation import checkAssigned
 
@@ -39,7 +40,7 @@ class ApplicationPort(Protocol):
     def connections(self) -> list[Connection]: ...
     def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None: ...
     def hooksOf(self, connectionClass: type[Connection]) -> Hooks: ...
-    def shutDown(self, connection: Connection, hasLeft: bool = ...) -> None: ...
+    def shutDown(self, connection: Connection, hasLeft: bool = ...) -> Deferred[None] | None: ...
     def _opened(self, connection: Connection, isTracking: bool) -> None: ...
     def _closed(self, connection: Connection) -> None: ...
 
@@ -68,6 +69,7 @@ class Wire(Protocol):
     def refusedAmount(self) -> int: ...
     def send(self, data: Data) -> SendStatus: ...
     def sendPrepared(self, prepared: Prepared) -> SendStatus: ...
+    def sendUnlimited(self, prepared: Prepared, mostRefused: int) -> SendStatus | None: ...
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus: ...
     def whenSent(self) -> Deferred[None]: ...
     def ping(self, payload: bytes) -> None: ...
@@ -78,6 +80,7 @@ class Wire(Protocol):
     def resume(self) -> None: ...
     def hold(self) -> None: ...
     def release(self) -> None: ...
+    def simulate(self, link: Link | None, onEnd: Callable[[], object] = ...) -> bool: ...
 
 
 class Connection:
@@ -198,6 +201,17 @@ class Connection:
         """Like `send`, for a message that is framed once for several connections."""
         return self._wire.sendPrepared(prepared)
 
+    def sendUnlimited(self, prepared: Prepared, mostRefused: int) -> SendStatus | None:
+        """
+        Like `sendFrame`, for a message to which `maxBackpressure` doesn't apply. Until the send buffer is
+        empty, its bytes don't count for other messages either.
+
+        Args:
+            prepared: The message.
+            mostRefused: If `refusedAmount` is more bytes, the message is not sent, and the result is `None`.
+        """
+        return self._wire.sendUnlimited(prepared, mostRefused)
+
     def sendFrames(self, messages: Sequence[Prepared]) -> SendStatus:
         """
         Like `sendFrame`, for several messages at once: all are sent, or queued, or dropped.
@@ -295,6 +309,19 @@ class Connection:
     def resume(self) -> None:
         """Continue after `pause`."""
         self._wire.resume()
+
+    def simulate(self, link: Link | None, onEnd: Callable[[], object] = lambda: None) -> bool:
+        """
+        Let everything that is sent and received pass a simulated slow link; for the server's operators.
+
+        Args:
+            link: What it is like; `None`: end the simulation. What is on its way arrives at once then.
+            onEnd: Called when the simulation has ended, or the connection is lost.
+
+        Returns:
+            Whether the connection was open, so that this could be done.
+        """
+        return self._wire.simulate(link, onEnd)
 
     # -- called by the wire
 
@@ -397,7 +424,7 @@ class Connection:
         if failure.check(CancelledError, ConnectionLost) and self.readyState is not ReadyState.OPEN:
             clearFailure(failure)
             return
-        self._log.failure("a hook of connection {id} raised", failure, id=self.id)
+        self._logFailure(failure, "a hook of connection {id} raised")
         hook = self._hooks.onError
         if hook is not None:
             try:
@@ -409,8 +436,9 @@ class Connection:
         if not mayStay or self._wire.closeOnError:
             self._wire.close(CloseCode.INTERNAL_ERROR, "")
 
-    def _logFailure(self, failure: Failure) -> None:
-        self._log.failure("onError of connection {id} raised", failure, id=self.id)
+    def _logFailure(self, failure: Failure, text: str = "onError of connection {id} raised") -> None:
+        trace = self.handshake.traceparent
+        self._log.failure(text, failure, id=self.id, connection=self.id, trace=trace)
 
 
 def _controlPayload(payload: bytes | str) -> bytes:

@@ -6,6 +6,7 @@ These classes only hold data. `txroom.http` reads the request and writes the ans
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
@@ -14,6 +15,8 @@ from urllib.parse import parse_qsl
 import attrs
 
 from .headers import TOKEN, Headers, MultiDict, checkedHeaders
+
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @attrs.define(kw_only=True)
@@ -61,6 +64,12 @@ class Handshake:
     def host(self) -> str:
         """The Host header; "" if there is none."""
         return self.headers.get("host", "")
+
+    @property
+    def traceparent(self) -> str | None:
+        """The header traceparent (W3C Trace Context), or `None` if there is none that is well formed."""
+        value = self.headers.get("traceparent") or ""
+        return value if _TRACEPARENT.fullmatch(value) else None
 
     @property
     def origin(self) -> str | None:
@@ -181,3 +190,26 @@ class UpgradeError(Exception):
         self.body = body if body is not None or not status else HTTPStatus(status).phrase
         self.headers = tuple(headers)
         super().__init__(f"{status or 'no answer'}: {reason}")
+
+
+def accepted(answer: object) -> Accept:
+    """
+    Return what an answer of `verifyClient` accepts.
+
+    Raises:
+        UpgradeError: The client is refused: 401, or the status of `Deny`.
+        TypeError: It is no answer.
+    """
+    if isinstance(answer, Deny):
+        raise UpgradeError(answer.status, "denied", answer.body, answer.headers)
+    if isinstance(answer, Accept):
+        return answer
+    if not isinstance(answer, bool):
+        raise TypeError(f"verifyClient returned {answer!r}: must be True, False, Accept(...) or Deny(...)")
+    if not answer:
+        raise UpgradeError(401, "denied")
+    return ACCEPTED
+
+
+#: The answer `True` of `verifyClient`.
+ACCEPTED = Accept()

@@ -36,12 +36,14 @@ class RefusalLog:
         what: What is refused, for the log, such as "upgrade".
         log: The log.
         clock: The clock.
+        isByAddress: Whether the first refusal of each address is logged, rather than that of each target.
     """
 
-    def __init__(self, what: str, log: Logger, clock: IReactorTime) -> None:
+    def __init__(self, what: str, log: Logger, clock: IReactorTime, *, isByAddress: bool = False) -> None:
         self._what = what
         self._log = log
         self._clock = clock
+        self._isByAddress = isByAddress
         self._since = 0.0
         self._firsts: set[Hashable] = set()
         #: The refusals that were not logged, by cause.
@@ -61,7 +63,7 @@ class RefusalLog:
             self.sumUp()
         if not self._firsts:
             self._since = now
-        kind = (cause, asked)
+        kind = (cause, by if self._isByAddress else asked)
         if kind in self._firsts or len(self._firsts) >= MAX_KINDS:
             # Causes also come from rooms, so their number is limited too.
             isNamed = cause in self._counted or len(self._counted) < MAX_KINDS

@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.options import ServerOptions
-from ..service.server import Server
-from .chat import ChatRoom
-from .mole import MoleRoom
+from ..server import Server
 from .pages import demoPages
 from .plain import Broadcast, Echo
+from .visitors import Mole, chatRoom, identify
 
 #: The largest number of rooms of one kind. Every visitor can create rooms, and rooms use memory. A connection
 #: can be in 16 rooms, so only more than a hundred connections together can reach this limit.
@@ -27,8 +26,9 @@ def makeDemo(options: ServerOptions | None = None, clock: Any = None) -> Server:
     `Server`.
     """
     server = Server(options, clock)
-    server.register("chat", ChatRoom, maxRooms=MAX_ROOMS).filterBy("topic")
-    server.register("mole", MoleRoom, maxRooms=MAX_ROOMS)
+    server.register("chat", chatRoom(server), maxRooms=MAX_ROOMS).filterBy("topic")
+    server.register("mole", Mole, maxRooms=MAX_ROOMS)
+    server.rooms.verifyClient = identify
     server.addApplication(Echo(), path="/echo")
     server.addApplication(Broadcast(), path="/broadcast")
     for path, page in demoPages().items():

@@ -5,7 +5,7 @@ The index of an engine's listings: sorted, so that rooms are found without a sea
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from heapq import merge
 from itertools import islice
 from typing import Any, NamedTuple
@@ -21,10 +21,11 @@ _ALL = ""
 
 
 class Entry(NamedTuple):
-    """A listing, the keys of the buckets that it is in, and its sort key."""
+    """A listing, the keys of the buckets that it is in, the names of its values, and its sort key."""
 
     listing: Listing
     keys: tuple[Hashable, ...]
+    names: Names
     place: Place
 
 
@@ -49,9 +50,22 @@ class Bucket:
         places = self._opened if entry.listing.isOpen else self._closed
         del places[bisect_left(places, entry.place)]
 
-    def inOrder(self, onlyOpen: bool) -> Iterable[Place]:
-        """Return the sort keys of all rooms, or of the open ones, in order."""
-        return self._opened if onlyOpen or not self._closed else merge(self._closed, self._opened)
+    def inOrder(self, onlyOpen: bool, without: Sequence[set[str]]) -> Iterable[Place]:
+        """Return the sort keys of all rooms, or of the open ones, in order, without those of some rooms."""
+        if onlyOpen or not self._closed:
+            return _withoutAll(self._opened, without)
+        return merge(_withoutAll(self._closed, without), _withoutAll(self._opened, without))
+
+
+def _withoutAll(places: Iterable[Place], without: Sequence[set[str]]) -> Iterable[Place]:
+    """Leave out rooms, of which there may be many, without a look at their listings."""
+    for rooms in without:
+        places = _without(places, rooms)
+    return places
+
+
+def _without(places: Iterable[Place], rooms: set[str]) -> Iterable[Place]:
+    return (place for place in places if place[-1] not in rooms)
 
 
 class ListingIndex:
@@ -59,7 +73,8 @@ class ListingIndex:
     The rooms of one name that are filtered by the same options.
 
     Each room is in several buckets: in that of all rooms, in that of the values of all its filtered options
-    together, and in one for each value of a filtered option or of the metadata.
+    together, and in one for each value of a filtered option or of the metadata. A filter by `None` leaves out
+    the rooms that have a value of that name, which are known too.
     """
 
     def __init__(self, names: Names, order: Order) -> None:
@@ -67,18 +82,24 @@ class ListingIndex:
         self.order = order
         self._entries: dict[str, Entry] = {}
         self._buckets: dict[Hashable, Bucket] = {}
+        #: By the names of values: the rooms that have one.
+        self._having: dict[str, set[str]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._entries)
 
     def put(self, listing: Listing) -> None:
         """Add a room, or replace its listing."""
-        entry = Entry(listing, self._keysOf(listing), placeOf(listing, self.order))
+        values = {**listing.metadata, **listing.filters}
+        names = tuple(name for name, value in values.items() if value is not None)
+        entry = Entry(listing, self._keysOf(listing, values), names, placeOf(listing, self.order))
         before = self._entries.get(listing.room)
         if before is None or before[1:] != entry[1:] or before.listing.isOpen != listing.isOpen:
             self.remove(listing.room)
             for key in entry.keys:
                 self._buckets.setdefault(key, Bucket()).add(entry)
+            for name in names:
+                self._having.setdefault(name, set()).add(listing.room)
         self._entries[listing.room] = entry
 
     def remove(self, room: str) -> None:
@@ -91,9 +112,13 @@ class ListingIndex:
             bucket.remove(entry)
             if not bucket:
                 del self._buckets[key]
+        for name in entry.names:
+            rooms = self._having[name]
+            rooms.discard(room)
+            if not rooms:
+                del self._having[name]
 
-    def _keysOf(self, listing: Listing) -> tuple[Hashable, ...]:
-        values = {**listing.metadata, **listing.filters}
+    def _keysOf(self, listing: Listing, values: Mapping[str, object]) -> tuple[Hashable, ...]:
         facts = [(name, keyOf(value)) for name, value in values.items() if isFilterable(value)]
         together = [self._together(listing.filters)] if self._names else []
         return (_ALL, *together, *facts)
@@ -103,13 +128,21 @@ class ListingIndex:
         return tuple(keyOf(values[name]) for name in self._names), self._names
 
     def places(self, filter: Mapping[str, object], onlyOpen: bool) -> Iterable[Place]:
-        """Return the sort keys of all rooms that may match, in order: the smallest bucket of a value."""
+        """
+        Return the sort keys of all rooms that may match, in order: the smallest bucket of a value, without
+        the rooms that have a value where the filter has `None`.
+        """
         keys: list[Hashable] = [(name, keyOf(value)) for name, value in filter.items() if value is not None]
         if self._names and all(name in filter for name in self._names):
             keys.append(self._together(filter))
         found = [self._buckets.get(key) for key in keys or [_ALL]]
         buckets = [bucket for bucket in found if bucket is not None]
-        return min(buckets, key=len).inOrder(onlyOpen) if len(buckets) == len(found) else ()
+        if len(buckets) < len(found):
+            return ()
+        without = [self._having[name] for name in filter if filter[name] is None and name in self._having]
+        if any(len(rooms) == len(self._entries) for rooms in without):
+            return ()
+        return min(buckets, key=len).inOrder(onlyOpen, without)
 
     def sorted(self, order: Order) -> ListingIndex:
         """Return an index of the same rooms in another order."""
@@ -124,8 +157,8 @@ class Listings:
     The listings of all rooms, indexed by name, by values, and by whether they are open.
 
     These queries take the same time for any number of rooms: the first few rooms of a name, those with one
-    value, and the first open rooms with the same values of all filtered options. Private rooms are never
-    found.
+    value, and the first open rooms with the same values of all filtered options. A filter by `None` may go
+    through the ids of all rooms. Private rooms are never found.
     """
 
     def __init__(self) -> None:

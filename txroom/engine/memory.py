@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -20,8 +20,11 @@ from twisted.python.failure import Failure
 from ..core.codes import CloseCode, ErrorCode
 from ..protocol.errors import RoomError
 from ..rooms.contract.arrivals import Join, Refused, Resume
-from ..rooms.contract.asks import Command
+from ..rooms.contract.asks import Command, Once, ended, keyedRoom, running
 from ..rooms.contract.listing import Listing, Order
+from ..rooms.contract.meters import EngineMeters
+from ..rooms.contract.nodecalls import noAnswerer, nodeUnanswered
+from ..rooms.contract.nodes import ListedRoom, NodeInfo, StrandedRoom
 from ..rooms.contract.ports import (
     NO_MORE,
     NO_SUCH_ID,
@@ -29,21 +32,22 @@ from ..rooms.contract.ports import (
     HostFactory,
     Journal,
     Link,
-    ListedRoom,
     Made,
-    NodeInfo,
     Outlet,
     Owner,
     RoomHost,
-    StrandedRoom,
 )
 from ..rooms.contract.records import Loaded, Record
 from ..rooms.hooks import runCoroutine
 from .listings import Listings
 from .makings import Makings
+from .notices import MemoryNotices
 
 #: The id of the only node.
 ONLY_NODE = "local"
+#: For how many seconds, and of how many rooms at most, it is remembered that a room has ended whose key may
+#: be used again.
+KEPT_SECONDS, MAX_GRAVES = 86400.0, 10_000
 
 
 class Before(NamedTuple):
@@ -82,10 +86,22 @@ class MemoryJournal:
         """Do nothing, since there is no other node."""
         return succeed(None)
 
-    def release(self) -> Deferred[None]:
+    def release(self) -> Deferred[bool]:
         """Remove the room from the engine."""
         self._engine.ended(self._room)
-        return succeed(None)
+        return succeed(True)
+
+
+class MemoryNodeCalls:
+    """The questions of the only node to itself; its `NodeCalls`."""
+
+    def __init__(self) -> None:
+        #: See `NodeCalls.answerer`.
+        self.answerer: Callable[[str, bytes], Deferred[bytes]] = noAnswerer
+
+    def ask(self, node: str, name: str, args: bytes) -> Deferred[bytes]:
+        """Answer a question; see `NodeCalls.ask`."""
+        return self.answerer(name, args) if node == ONLY_NODE else fail(nodeUnanswered(False))
 
 
 class MemoryEngine:
@@ -93,13 +109,26 @@ class MemoryEngine:
 
     def __init__(self) -> None:
         self._ages = count(1)
+        self._clock: IReactorTime | None = None
+        #: The notifications of users; see `EngineService.notices`.
+        self.notices = MemoryNotices()
+        #: What the only node asks itself; see `EngineService.nodeCalls`.
+        self.nodeCalls = MemoryNodeCalls()
+
+    @property
+    def meters(self) -> EngineMeters:
+        """What was counted; see `EngineService.meters`."""
+        notices = self.notices
+        return EngineMeters(noticesQueued=notices.queued, noticesDropped=notices.dropped)
 
     def rooms(self, application: str, factory: HostFactory) -> MemoryRooms:
         """Return the engine for one application; see `EngineService.rooms`."""
-        return MemoryRooms(factory, self._ages)
+        return MemoryRooms(factory, self._ages, lambda: 0.0 if self._clock is None else self._clock.seconds())
 
     def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """Start at once."""
+        self._clock = clock
+        self.notices.begin(clock)
         return succeed(None)
 
     def leave(self, nodes: Sequence[str]) -> Deferred[int]:
@@ -140,11 +169,17 @@ class MemoryRooms:
     Args:
         factory: Makes the owners of the rooms.
         ages: The ages of new rooms.
+        now: Returns the time, in seconds.
     """
 
     nodeId = ""
 
-    def __init__(self, factory: HostFactory, ages: Iterator[int] | None = None) -> None:
+    def __init__(
+        self,
+        factory: HostFactory,
+        ages: Iterator[int] | None = None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self._factory = factory
         self._hosts: dict[str, RoomHost] = {}
         #: The number of rooms of each name.
@@ -154,6 +189,11 @@ class MemoryRooms:
         self._ages = count(1) if ages is None else ages
         #: The rooms that have had another owner.
         self._before: dict[str, Before] = {}
+        self._now = now
+        #: The rooms that were created by a request with a key; and when those of them have ended that did so
+        #: within a day.
+        self._keyed: set[str] = set()
+        self._graves: OrderedDict[str, float] = OrderedDict()
 
     def find(
         self,
@@ -170,10 +210,12 @@ class MemoryRooms:
         """Return all rooms of a name; see `Engine.listed`."""
         return succeed([ListedRoom(each, ONLY_NODE) for each in self._listings.named(name)])
 
-    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any], once: Once | None = None) -> Deferred[str]:
         """Create a room; see `Engine.create`."""
-        room = secrets.token_urlsafe(9)
+        room = secrets.token_urlsafe(9) if once is None else keyedRoom(once.key)
         try:
+            if once is not None:
+                self._checkKeyed(room)
             most = self._factory.maxRooms(name)
             if 0 < most <= self._counts[name]:
                 raise RoomError(ErrorCode.FULL, NO_MORE)
@@ -182,8 +224,24 @@ class MemoryRooms:
             return fail(error)
         self._hosts[room] = host
         self._counts[name] += 1
-        opened = runCoroutine(host.open())
+        opened = runCoroutine(host.open(once))
+        if once is not None:
+            opened.addCallback(lambda _: self._madeKeyed(room))
         return opened.addCallbacks(lambda _: room, self._notMade, errbackArgs=(room,))
+
+    def _checkKeyed(self, room: str) -> None:
+        """Raise the error for a room that exists, or has ended a short time ago."""
+        if room in self._hosts:
+            raise running()
+        since = self._graves.get(room)
+        if since is not None and self._now() - since < KEPT_SECONDS:
+            raise ended()
+
+    def _madeKeyed(self, room: str) -> None:
+        """A room has been created by a request with a key; it may have ended at once."""
+        self._keyed.add(room)
+        if room not in self._hosts:
+            self._bury(room)
 
     def _notMade(self, failure: Failure, room: str) -> Failure:
         """Remove a room that could not be created."""
@@ -235,7 +293,7 @@ class MemoryRooms:
             opened; then it has ended.
         """
         former = self._hosts[room]
-        generation = self._before.get(room, Before()).generation + 1
+        generation = max(self._before.get(room, Before()).generation, 1) + 1
         self._before[room] = Before(generation, epoch, loaded)
         host = self._hosts[room] = self._factory.makeHost(room, former.name, former.listing.options)
         former.lost(CloseCode.ROOM_MOVED)
@@ -258,3 +316,16 @@ class MemoryRooms:
                 del self._counts[host.name]
             self._factory.hostEnded(host)
             self._listings.remove(room)
+            self._bury(room)
+
+    def _bury(self, room: str) -> None:
+        """Remember for a day that a room has ended, if its key may be used again."""
+        if room not in self._keyed:
+            return
+        self._keyed.remove(room)
+        now = self._now()
+        while self._graves and (
+            len(self._graves) >= MAX_GRAVES or now - next(iter(self._graves.values())) >= KEPT_SECONDS
+        ):
+            self._graves.popitem(last=False)
+        self._graves[room] = now

@@ -171,7 +171,7 @@ class AutobahnWire(WireProtocol):
         return self.state < DISCARDING
 
     def pongReceived(self, payload: bytes) -> bool:
-        if not self._takesControl() or self._heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
+        if not self._takesControl() or self.answersPing(payload):
             return False
         if self.state == OPEN:
             self.connection.notified("onPong", payload)
@@ -235,6 +235,10 @@ class AutobahnWire(WireProtocol):
     def sendPrepared(self, prepared: Prepared) -> SendStatus:
         """Send a prepared message. A connection that speaks WAMP is skipped."""
         return SendStatus.DROPPED if self.isWamp else self._send(prepared.payload, prepared.isBinary)
+
+    def sendUnlimited(self, prepared: Prepared, mostRefused: int) -> SendStatus | None:
+        """Send a prepared message, within the limits: what is queued here counts differently."""
+        return None if self.refusedAmount > mostRefused else self.sendPrepared(prepared)
 
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
         return self._sendEach(messages)

@@ -21,9 +21,6 @@ from .request import Head, HeadReader, isUpgrade
 from .response import noPageError
 from .upgrade import Upgrade
 
-#: The name of the listeners and their connections in Twisted's log.
-LOG_PREFIX = "txroom"
-
 
 class Channel(Protocol):
     """

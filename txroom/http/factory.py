@@ -8,11 +8,9 @@ from twisted.internet.interfaces import IAddress, IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
-from .channel import LOG_PREFIX, Channel
+from .channel import Channel
 from .gateway import Gateway
-
-#: The ALPN name of the protocol that is spoken over TLS.
-ALPN = b"http/1.1"
+from .names import ALPN, LOG_PREFIX
 
 
 @implementer(IProtocolNegotiationFactory)

@@ -7,10 +7,12 @@ logged, with what to do about it. `upgrade` makes these checks and answers with 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from twisted.logger import Logger
 
+from ..core.application import Application
 from ..core.handshake import Handshake, UpgradeError
 from ..core.options import ServerOptions
 from ..core.origin import isAllowedHost, isAllowedOrigin, isLocalHost
@@ -65,6 +67,36 @@ class OriginChecks:
                 host=ascii(host),
             )
         raise UpgradeError(421, "host")
+
+    async def check(
+        self,
+        application: Application,
+        handshake: Handshake,
+        options: ServerOptions,
+        callHook: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """
+        Check the origin of a request, by the hook `acceptsOrigin` if the application has it.
+
+        Args:
+            application: The application that the client asks for.
+            handshake: The request.
+            options: The options that apply, with `requireOrigin` and `allowedOrigins`.
+            callHook: Calls a hook with arguments and waits for its result.
+
+        Raises:
+            UpgradeError: 403, if the origin is not allowed.
+        """
+        origin = handshake.origin
+        if origin is None and options.requireOrigin:
+            raise UpgradeError(403, "origin")
+        accepts = application.hook("acceptsOrigin")
+        if accepts is not None:
+            isAllowed = await callHook(accepts, origin)
+        else:
+            isAllowed = self.isAllowed(origin, handshake.host, options)
+        if not isAllowed:
+            raise UpgradeError(403, "origin")
 
     def isAllowed(self, origin: str | None, host: str, options: ServerOptions) -> bool:
         """

@@ -96,6 +96,7 @@ def upgrade(
     request: Request,
     application: Application | None = None,
     outcome: Deferred[Connection] | None = None,
+    handshake: Handshake | None = None,
 ) -> Any:
     """
     Take over the connection of a twisted.web request, and upgrade it.
@@ -106,6 +107,7 @@ def upgrade(
         application: The application that serves the connection; by default the one that is registered for its
             host and path.
         outcome: Fires with the `Connection`, or fails with `UpgradeError`.
+        handshake: What hooks get; by default that of the request.
 
     Returns:
         The value for `Resource.render` to return: the body of an answer, or `NOT_DONE_YET`.
@@ -117,7 +119,7 @@ def upgrade(
             outcome.errback(error)
         return answer(request, error) if error.status else NOT_DONE_YET
     transport = request.channel.transport
-    handshake = handshakeOf(request, gateway.options)
+    handshake = handshake or handshakeOf(request, gateway.options)
     early = _release(request.channel, transport)
     if request.content is not None:
         request.content.close()  # twisted.web does this when a request is answered, and this one never is

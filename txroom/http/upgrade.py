@@ -24,7 +24,7 @@ A hook that still runs at the end is cancelled, and its result is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import Enum, auto
 from typing import Any
@@ -37,7 +37,7 @@ from twisted.python.failure import Failure
 from ..core.application import Application
 from ..core.awaitables import cancelHook, clearFailure, clearTraceback, isAsync, runUntilWaiting, toDeferred
 from ..core.connection import Connection
-from ..core.handshake import Accept, Deny, Handshake, UpgradeError
+from ..core.handshake import ACCEPTED, Accept, Handshake, UpgradeError, accepted
 from ..wire.transports import takeOver
 from .admission import RETRY_AFTER, PendingHandshake
 from .forwarded import makeHandshake, peerNetwork
@@ -48,8 +48,6 @@ from .response import switching
 
 #: The most bytes that are held while hooks run.
 MAX_HELD = 16 * 1024
-
-ACCEPTED = Accept()
 
 
 class State(Enum):
@@ -204,31 +202,11 @@ class Upgrade(Protocol):
             await self._checkOrigin(application)
             self._refuser = application
 
-    async def _checkOrigin(self, application: Application) -> None:
-        origin, options = self._handshake.origin, self._options
-        if origin is None and options.requireOrigin:
-            raise UpgradeError(403, "origin")
-        accepts = application.hook("acceptsOrigin")
-        if accepts is not None:
-            isAllowed = await self._callHook(accepts, origin)
-        else:
-            isAllowed = self._gateway.origins.isAllowed(origin, self._handshake.host, options)
-        if not isAllowed:
-            raise UpgradeError(403, "origin")
+    def _checkOrigin(self, application: Application) -> Awaitable[None]:
+        return self._gateway.origins.check(application, self._handshake, self._options, self._callHook)
 
     async def _verify(self, verify: Callable[..., Any]) -> Accept:
-        answer = await self._callHook(verify, self._handshake)
-        if isinstance(answer, Deny):
-            raise UpgradeError(answer.status, "denied", answer.body, answer.headers)
-        if isinstance(answer, Accept):
-            return answer
-        if not isinstance(answer, bool):
-            raise TypeError(
-                f"verifyClient returned {answer!r}: must be True, False, Accept(...) or Deny(...)"
-            )
-        if not answer:
-            raise UpgradeError(401, "denied")
-        return ACCEPTED
+        return accepted(await self._callHook(verify, self._handshake))
 
     async def _callHook(self, hook: Callable[..., Any], *args: Any) -> Any:
         result = hook(*args)

@@ -15,8 +15,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from ..http.proxyprotocol import ProxiedFactory
 from ..rooms.application import RoomApplication
+from ..server import Server
 from ..service.routing import Route
-from ..service.server import Server
 
 #: The most names in one line.
 NAMED = 20
@@ -30,6 +30,11 @@ def describePort(port: IListeningPort) -> str:
     authority = _authorityOf(address)
     s = "s" if isSecure(port) else ""
     return f"http{s}://{authority}/ and ws{s}://{authority}/"
+
+
+def describeAdmin(port: IListeningPort) -> str:
+    """Return the URL of a port for operators and back ends, or the path of its UNIX socket."""
+    return describePort(port).partition(" and ")[0]
 
 
 def _authorityOf(address: Any) -> str:

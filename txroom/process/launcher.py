@@ -5,20 +5,23 @@ A server that runs as a process of its own: start, signals and log lines.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevelFilterPredicate
 from twisted.python.failure import Failure
 
+from ..server import Server
 from ..service.health import INTERVAL, STALL
-from ..service.server import Server
+from ..service.operating.managing import OwnManager
 from ..service.unixsocket import chownSocket
-from .announcing import describePort, describeServed
+from .announcing import describeAdmin, describePort, describeServed
 from .gctuning import keepFreedMemory, relaxCollector
+from .jsonlog import logAsJSON
 from .loading import inOneLine
-from .logs import filterLog, reopenLogs
+from .logs import filterLog, reopenLogs, setLevel
 from .signals import ProcessSignals
 from .starting import exitBecause, startOrExit
 from .watchdog import Watchdog
@@ -50,6 +53,8 @@ class LaunchedServer(MultiService):
         user: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
+        #: Whether the log is written as JSON.
+        self.logsJSON = False
         self._gcThreshold = gcThreshold
         self._restoreCollector: Callable[[], None] | None = None
         self.server = server
@@ -60,24 +65,36 @@ class LaunchedServer(MultiService):
         self._signals = ProcessSignals(reactor, server.stopNow, self._hangUp)
         server.setStopHint("a second signal skips the wait")
         server.onEngineFailed = self._engineFailed
+        manager = OwnManager(server)
+        manager.onReload = self._hangUp
+        server.operations.manager = manager
         server.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Open the listeners, while twistd has its privileges."""
+        if self.logsJSON:
+            logAsJSON()
         if self._level is not None:
-            filterLog(self._level)
+            levels = self.server.operations.logLevels
+            levels.level, levels.change = self._level.name, partial(self._setLevel, filterLog(self._level))
             self._level = None
-        startOrExit(self._log, super().privilegedStartService)
+        startOrExit(self._log, self._reactor, super().privilegedStartService)
         if self._user is not None:
-            for port in self.server.ports:
+            for port in [*self.server.ports, *self.server.adminPorts]:
                 chownSocket(port, *self._user)
+
+    def _setLevel(self, predicate: LogLevelFilterPredicate, level: str) -> None:
+        """Change the level of the log. With "debug" every event of every connection is logged."""
+        setLevel(predicate, level)
+        self.server.setDebug(level == "debug")
 
     def startService(self) -> None:
         """Start serving."""
-        startOrExit(self._log, super().startService)
+        startOrExit(self._log, self._reactor, super().startService)
         self._watchdog = Watchdog(INTERVAL + STALL)
         self._watchdog.start()
         self.server.stallDetector.onCheck = self._watchdog.beat
+        self.server.stallDetector.takeStack = self._watchdog.takeStack
         keepFreedMemory()
         if self._gcThreshold:
             self._restoreCollector = relaxCollector(self._gcThreshold)
@@ -111,7 +128,8 @@ class LaunchedServer(MultiService):
 
     def _describe(self) -> None:
         ports = [f"listening: {describePort(port)}" for port in self.server.ports]
-        self._announced([*ports, *describeServed(self.server)])
+        admins = [f"admin: {describeAdmin(port)}" for port in self.server.adminPorts]
+        self._announced([*ports, *admins, *describeServed(self.server)])
 
     def _announced(self, lines: list[str]) -> None:
         """Log what is served where."""

@@ -15,6 +15,7 @@ from twisted.logger import (
     ILogFilterPredicate,
     LogEvent,
     Logger,
+    LogLevel,
     LogLevelFilterPredicate,
     PredicateResult,
     globalLogPublisher,
@@ -22,22 +23,36 @@ from twisted.logger import (
 from twisted.python.logfile import LogFile
 from zope.interface import provider
 
-from ..http.channel import LOG_PREFIX
+from ..http.names import LOG_PREFIX
 from .twistedlogger import descriptorOf, dropBufferedEvents, fileOf, observersOf, setFile, unfiltered
+
+#: The key under which an event of a worker has what it is about; see `jsonlog.fieldsOf`.
+FIELDS = "txroomFields"
+#: The keys under which it has its text without a traceback, and its traceback.
+TEXT, TRACEBACK = "txroomText", "txroomTraceback"
 
 _STARTING = re.compile(rf"{LOG_PREFIX}( \(\w+\))* starting on ")
 _NO_CACHE = "Unable to write to plugin cache"
 
 
-def filterLog(level: Any) -> None:
+def filterLog(level: Any) -> LogLevelFilterPredicate:
     """
     Filter the current log observers: drop events below `level`, and those of Twisted's events that repeat
     what txroom logs or that do not matter.
+
+    Returns:
+        The predicate, with which the level can be changed.
     """
     wanted = LogLevelFilterPredicate(defaultLogLevel=level)
     for observer in observersOf(globalLogPublisher):
         globalLogPublisher.removeObserver(observer)
         globalLogPublisher.addObserver(FilteringLogObserver(observer, [_unlessNoNews, wanted]))
+    return wanted
+
+
+def setLevel(predicate: LogLevelFilterPredicate, level: str) -> None:
+    """Change the lowest level of a log that `filterLog` has filtered."""
+    predicate.setLogLevelForNamespace("", LogLevel.levelWithName(level))
 
 
 @provider(ILogFilterPredicate)

@@ -7,8 +7,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..http.twistedweb import logTimeOfDay
-
 
 def useMonotonicClock(reactor: Any) -> None:
     """
@@ -21,5 +19,12 @@ def useMonotonicClock(reactor: Any) -> None:
     Args:
         reactor: The reactor.
     """
-    reactor.seconds = time.monotonic
+    from ..http.twistedweb import logTimeOfDay  # imports twisted.web
+
+    useMonotonicTimers(reactor)
     logTimeOfDay()
+
+
+def useMonotonicTimers(reactor: Any) -> None:
+    """Do the same in a process without a `Site`, which doesn't have to import twisted.web then."""
+    reactor.seconds = time.monotonic

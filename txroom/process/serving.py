@@ -13,17 +13,20 @@ from twisted.python.usage import UsageError
 
 from ..core.application import Application
 from ..core.validation import OptionError
-from ..demo import makeDemo
 from ..rooms.api.room import Room
 from ..rooms.contract.ports import EngineService
-from ..service.server import Server
+from ..server import Server
+from ..service.pages import SMALL_BODY
 from .loading import errorWithPlace, inOneLine, loadAttribute
 from .settings import DEFAULT_PORT, Settings
+
+#: How much of each message a server for developers logs, in characters.
+SHOWN_MESSAGE = 200
 
 
 def serverFor(settings: Settings, reactor: Any) -> Server:
     """Make the server for these settings, without listeners of its own. Raises `UsageError`."""
-    app = loadApp(settings.app) if settings.app else makeDemo(clock=reactor)
+    app = loadApp(settings.app) if settings.app else demo(reactor)
     if isinstance(app, Server):
         server = app
     else:
@@ -43,8 +46,27 @@ def serverFor(settings: Settings, reactor: Any) -> Server:
     if not settings.http:
         server.removePages()
     server.setDebug(settings.logLevel == "debug")
+    if settings.isDevelopment:
+        addDevPage(server, reactor)
+        server.tellErrors(True)
+        server.showMessages(SHOWN_MESSAGE)
     server.setAccessLog(settings.accessLog)
     return server
+
+
+def addDevPage(server: Server, reactor: Any) -> None:
+    """Serve the playground for developers, unless the app has a page at that path."""
+    from ..admin.devpage import PATH, DevPage  # not at load: other servers don't need it
+
+    if PATH not in server.pages:
+        server.addPage(PATH, DevPage(server, reactor), maxBody=SMALL_BODY)
+
+
+def demo(reactor: Any) -> Server:
+    """Make the server of the demo."""
+    from ..demo import makeDemo  # not at load: servers with an app don't need it
+
+    return makeDemo(clock=reactor)
 
 
 def listenOn(server: Server, wheres: Iterable[Any]) -> None:

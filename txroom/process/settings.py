@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .adminsettings import AdminSettings
 from .gctuning import THRESHOLD
 
 #: The port to listen on if no endpoint is given.
@@ -25,8 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     http: bool = True
     #: The name of the lowest level of the log; `None`: the default.
     logLevel: str | None = None
+    #: Whether the log is JSON.
+    logsJSON: bool = False
     #: Whether page requests and upgrades are logged.
     accessLog: bool = False
+    #: Whether it serves the developers of the app.
+    isDevelopment: bool = False
     #: The URL of Redis; `None`: rooms are in memory.
     redis: str | None = None
     #: Where that URL was given, for error messages.
@@ -38,5 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redisRun: str | None = None
     #: The argument of `relaxCollector`.
     gcThreshold: int = THRESHOLD
+    #: Where it listens for operators and back ends, and their secrets.
+    admin: AdminSettings = AdminSettings()
     #: Options of the server, by their names in `ServerOptions`.
     options: dict[str, Any] = {}

@@ -13,7 +13,10 @@ from twisted.logger import Logger
 
 from .exitstatus import exitWithError
 from .loading import inOneLine
-from .workers.storeerror import StoreError
+
+
+class Unusable(Exception):
+    """Something that the service needs can't be used. The text is one line that says what, and why."""
 
 
 class StartError(SystemExit, Exception):
@@ -33,17 +36,17 @@ class StartError(SystemExit, Exception):
         self.code = 1
 
 
-def startOrExit(log: Logger, start: Callable[[], None]) -> None:
+def startOrExit(log: Logger, reactor: Any, start: Callable[[], None]) -> None:
     """
-    Call `start`. If a port can't be opened, or the store can't be used, end the process with one line, on the
-    terminal and in the log.
+    Call `start`. If a port can't be opened, or something else can't be used, end the process with one line,
+    on the terminal and in the log.
     """
     try:
         start()
-    except (CannotListenError, OSError, OverflowError, StoreError) as error:
+    except (CannotListenError, OSError, OverflowError, Unusable) as error:
         why = inOneLine(error)
         log.error("{why}", why=why)
-        print(f"txroom: {why}", file=sys.__stderr__)
+        exitBecause(reactor, why)
         raise StartError(why) from None
 
 

@@ -8,7 +8,7 @@ import os
 import pwd
 import re
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 import twisted
@@ -19,15 +19,19 @@ from twisted.python.usage import UsageError
 from ..core.options import ServerOptions
 from ..core.validation import OptionError
 from ..service.endpoints import endpointFrom
-from ..service.server import Server
+from .adminsettings import READ_TOKEN_FILE, TOKEN_FILE, addAdmins, adminSettings
+from .firstprocess import leaveFirst
 from .gctuning import THRESHOLD
-from .launcher import LaunchedServer
 from .loading import inOneLine, refuseAbbreviations
 from .logs import dropPluginCacheWarning
-from .monotonic import useMonotonicClock
-from .serving import listenOn, serverFor
-from .settings import Settings
+from .monotonic import useMonotonicClock, useMonotonicTimers
+from .settings import DEFAULT_PORT, Settings
 from .workers.parent import Workers
+
+if TYPE_CHECKING:
+    from ..server import Server
+    from .development import Development
+    from .launcher import LaunchedServer
 
 _YES_NO = {"yes": True, "no": False}
 
@@ -54,10 +58,14 @@ class Options(usage.Options):
         self["http"] = True
         self["log-level"] = None
         self["access-log"] = False
+        self["log-format"] = "text"
         self["redis"] = None
         self["redis-prefix"] = None
         self["redis-durable"] = self["redis-restored"] = False
         self["workers"] = self["state-dir"] = None
+        self["dev"] = False
+        self["admin"], self["admin-host"] = [], []
+        self[TOKEN_FILE] = self[READ_TOKEN_FILE] = None
         self["fsync"] = "no"
         self["gc-threshold"] = THRESHOLD
         #: The given options of the server, by their names in `ServerOptions`.
@@ -109,6 +117,15 @@ class Options(usage.Options):
             levels = ", ".join(level.name for level in LogLevel.iterconstants())
             raise UsageError(f"--log-level {value}: must be one of {levels}") from None
 
+    def opt_log_format(self, value: str) -> None:
+        """
+        Write the log as text, or as json: a line for each event, with its room, member, user and connection.
+        [default: text]
+        """
+        if value not in ("json", "text"):
+            raise UsageError(f"--log-format {value}: must be json or text")
+        self["log-format"] = value
+
     def opt_http(self) -> None:
         """Serve pages beside the sockets, at least /healthz. [default]"""
         self["http"] = True
@@ -120,6 +137,13 @@ class Options(usage.Options):
     def opt_access_log(self) -> None:
         """Log each page request and each upgrade, at level info."""
         self["access-log"] = True
+
+    def opt_dev(self) -> None:
+        """
+        Serve the developers of the app, on this machine only: changed code is loaded at once, messages are
+        logged, and clients are told the texts of errors.
+        """
+        self["dev"] = True
 
     def opt_redis(self, value: str) -> None:
         """
@@ -164,6 +188,31 @@ class Options(usage.Options):
         if value not in ("no", "always"):
             raise UsageError(f"--fsync {value}: must be no or always")
         self["fsync"] = value
+
+    def opt_admin(self, value: str) -> None:
+        """
+        Listen on this endpoint for operators and back ends, who use the HTTP API: unix, ssl, tls, or tcp with
+        a loopback address, or a port number on 127.0.0.1. May be given several times.
+        """
+        self["admin"].append(int(value) if re.fullmatch("[0-9]{1,5}", value) else value)
+
+    def opt_admin_token_file(self, value: str) -> None:
+        """
+        The file with the secret of those who may do everything there. [default: the environment variable
+        TXROOM_ADMIN_TOKEN]
+        """
+        self[TOKEN_FILE] = os.path.abspath(value)
+
+    def opt_admin_read_token_file(self, value: str) -> None:
+        """
+        The file with the secret of those who may only read there. [default: the environment variable
+        TXROOM_ADMIN_READ_TOKEN]
+        """
+        self[READ_TOKEN_FILE] = os.path.abspath(value)
+
+    def opt_admin_host(self, value: str) -> None:
+        """A name of that listener besides localhost and addresses. May be given several times."""
+        self["admin-host"].append(value)
 
     def opt_version(self) -> NoReturn:
         """Print the version of txroom, and exit."""
@@ -235,6 +284,7 @@ class Options(usage.Options):
             appDir=self["app-dir"],
             http=self["http"],
             logLevel=None if level is None else level.name,
+            logsJSON=self["log-format"] == "json",
             accessLog=self["access-log"],
             redis=url or None,
             redisSource=source,
@@ -242,6 +292,8 @@ class Options(usage.Options):
             redisDurable=self["redis-durable"],
             redisRestored=self["redis-restored"],
             gcThreshold=self["gc-threshold"],
+            isDevelopment=self["dev"],
+            admin=adminSettings(self, os.environ),
             options=dict(self.changes),
         )
 
@@ -254,10 +306,15 @@ class Options(usage.Options):
     def user(self) -> tuple[int, int] | None:
         """
         The ids of the user and group that twistd changes to, -1 for one that stays; `None` if both stay.
+        Raises `UsageError` if there is no such user.
         """
         uid, gid = (None if self.parent is None else self.parent.get(name) for name in ("uid", "gid"))
-        if uid is not None and gid is None:
-            gid = pwd.getpwuid(uid).pw_gid
+        if uid is not None and (gid is None or uid != os.getuid()):
+            try:
+                group = pwd.getpwuid(uid).pw_gid
+            except KeyError:  # twistd needs the name
+                raise UsageError(f"--uid {uid}: there is no such user; start twistd as that user") from None
+            gid = group if gid is None else gid
         return None if gid is None else (-1 if uid is None else uid, gid)
 
 
@@ -312,31 +369,42 @@ def _parsed(default: Any, text: str) -> Any:
 # -- the service
 
 
-def makeService(config: Options) -> LaunchedServer | Workers:
+def makeService(config: Options) -> LaunchedServer | Workers | Development:
     """Make the service that twistd and twist run. If that fails, the process ends with one line."""
     from twisted.internet import reactor
 
-    useMonotonicClock(reactor)
+    leaveFirst()
     dropPluginCacheWarning()
     level = config["log-level"]
     # twistd has no log levels, and twist filters the log itself.
-    filtered = (level or LogLevel.debug) if config.isTwistd else None
+    filtered = (level or (LogLevel.info if config["dev"] else LogLevel.debug)) if config.isTwistd else None
     try:
-        if config["workers"]:
-            return makeWorkers(config, reactor, filtered)
+        if config["workers"] or config["dev"]:
+            useMonotonicTimers(reactor)
+            make = makeDevelopment if config["dev"] else makeWorkers
+            return make(config, reactor, filtered)
+        useMonotonicClock(reactor)
         for name, default in (("state-dir", None), ("fsync", "no")):
             if config[name] != default:
                 raise UsageError(f"--{name}: needs --workers, such as --workers 1")
-        server = makeServer(config, reactor)
+        user, server = config.user, makeServer(config, reactor)
     except UsageError as error:
         raise SystemExit(f"txroom: {error}") from None
-    return LaunchedServer(server, reactor, filtered, config["gc-threshold"], config.user)
+    from .launcher import LaunchedServer
+
+    launched = LaunchedServer(server, reactor, filtered, config["gc-threshold"], user)
+    launched.logsJSON = config["log-format"] == "json"
+    return launched
 
 
 def makeServer(config: Options, reactor: Any) -> Server:
     """Make the server for the given options. Raises `UsageError`."""
-    server = serverFor(config.settings(), reactor)
+    from .serving import listenOn, serverFor  # not at load: the parent of workers doesn't need them
+
+    settings = config.settings()
+    server = serverFor(settings, reactor)
     listenOn(server, config["listen"])
+    addAdmins(server, settings.admin)
     return server
 
 
@@ -353,4 +421,21 @@ def makeWorkers(config: Options, reactor: Any, filtered: Any) -> Workers:
     workers.logFilter, workers.user = filtered, config.user
     for where in config["listen"]:
         workers.listen(where)
+    workers.addAdmins(settings.admin)
     return workers
+
+
+def makeDevelopment(config: Options, reactor: Any, filtered: Any) -> Development:
+    """Make the service of ``--dev`` for the given options. Raises `UsageError`."""
+    from .development import Development, hasStore, localOnly
+
+    if config["workers"]:
+        raise UsageError("--dev: has one worker, so it must not be given together with --workers")
+    try:
+        config["listen"] = [localOnly(where) for where in config["listen"] or [DEFAULT_PORT]]
+    except ValueError as error:
+        raise UsageError(f"--listen {error}") from None
+    config["workers"] = 1
+    workers = makeWorkers(config, reactor, filtered)
+    workers.isInMemory = workers.settings.redis is None and not hasStore()
+    return Development(workers, config["app-dir"], reactor)

@@ -32,11 +32,18 @@ class Watchdog(threading.Thread):
         self._stopped = threading.Event()
         self._last = time.monotonic()
         self._isStalled = False
+        #: The stack that was logged last.
+        self._stack = ""
 
     def beat(self) -> None:
         """Tell the watchdog that the reactor is running."""
         self._last = time.monotonic()
         self._isStalled = False
+
+    def takeStack(self) -> str:
+        """Return the stack that was logged during the last stall, and forget it; empty: there is none."""
+        stack, self._stack = self._stack, ""
+        return stack
 
     def stop(self) -> None:
         """Stop watching."""
@@ -54,8 +61,9 @@ class Watchdog(threading.Thread):
 
     def _report(self, silence: float) -> None:
         frame = sys._current_frames().get(self._watched)
+        stack = self._stack = "".join(traceback.format_stack(frame)).rstrip() if frame else "(gone)"
         self._log.warn(
             "the reactor has been blocked for {silence:.1f} s; its thread is at:\n{stack}",
             silence=silence,
-            stack="".join(traceback.format_stack(frame)).rstrip() if frame else "(gone)",
+            stack=stack,
         )

@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 
 from msgspec import Meta, Raw, Struct
 
-from .limits import MAX_CODE, MAX_NAME, MAX_NUMBER, MAX_TEXT, MAX_TOKEN
+from .limits import MAX_CODE, MAX_DEVICE, MAX_NAME, MAX_NUMBER, MAX_TEXT, MAX_TOKEN
 
 Ref = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 N = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
@@ -29,12 +29,27 @@ class _Frame(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     """An array that begins with its kind."""
 
 
+class Features(Struct, frozen=True):
+    """What the client asks for besides membership. Names that the server doesn't know are ignored."""
+
+    #: The newest native format of state that the client reads; 0: it wants no state.
+    state: Ref = 0
+
+
+class ResumedFeatures(Features, frozen=True):
+    """The features of a client that resumes."""
+
+    #: The version of the state that the client has; `None`: it has none.
+    stateVersion: Ref | None = None
+
+
 class _ByName(_Frame, frozen=True):
     """A request to join a room of some name."""
 
     ref: Ref
     name: Name
     options: Raw = ABSENT
+    features: Features = Features()
 
 
 class JoinFrame(_ByName, frozen=True, tag="join"):
@@ -55,6 +70,7 @@ class JoinByIdFrame(_Frame, frozen=True, tag="joinById"):
     ref: Ref
     room: RoomId
     options: Raw = ABSENT
+    features: Features = Features()
 
 
 class ResumeFrame(_Frame, frozen=True, tag="resume"):
@@ -68,6 +84,7 @@ class ResumeFrame(_Frame, frozen=True, tag="resume"):
     offset: int
     #: The number of this attempt, greater for each; 0: the client does not number them.
     attempt: Ref = 0
+    features: ResumedFeatures = ResumedFeatures()
 
 
 class LeaveFrame(_Frame, frozen=True, tag="leave"):
@@ -136,6 +153,18 @@ class PingFrame(_Frame, frozen=True, tag="ping"):
     ref: Ref
 
 
+class NotifyFrame(_Frame, frozen=True, tag="notify"):
+    """
+    The first on a connection asks for the notifications of the user; each later one acknowledges them.
+    """
+
+    #: The id of the device, which it keeps; `None` or empty: it has none.
+    device: Annotated[str, Meta(max_length=MAX_DEVICE)] | None
+    #: The epoch and the number of the last notification that the page has handled; `None` and 0: none.
+    epoch: Annotated[str, Meta(max_length=MAX_CODE)] | None
+    n: Ref
+
+
 ClientFrame = (
     JoinFrame
     | CreateFrame
@@ -150,6 +179,7 @@ ClientFrame = (
     | RoomsFrame
     | MembersFrame
     | PingFrame
+    | NotifyFrame
 )
 
 #: The kinds of these frames: their first elements.

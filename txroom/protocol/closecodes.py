@@ -157,7 +157,12 @@ def leftCodeOf(error: str) -> CloseCode:
 
 
 def closeCodeOfAnswer(status: int) -> CloseCode:
-    """Return the close code that an HTTP answer to an upgrade means to a client; after 1006 it reconnects."""
-    if 400 <= status < 500 and status not in _TEMPORARY:
-        return refusalForStatus(status)[1]
-    return CloseCode.ABNORMAL
+    """
+    Return the close code that an HTTP answer to an upgrade means to a client; after 1006 it reconnects.
+
+    The statuses without a meaning of their own, such as 400 and 426, mean 1008, after which it does not.
+    """
+    if not 400 <= status < 500 or status in _TEMPORARY:
+        return CloseCode.ABNORMAL
+    isKnown = status in (401, 403, 404, 410)
+    return refusalForStatus(status)[1] if isKnown else CloseCode.POLICY_VIOLATION

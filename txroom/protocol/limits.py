@@ -25,6 +25,8 @@ MAX_CODE = 64
 MAX_TEXT = 1024
 #: The longest resume token.
 MAX_TOKEN = 256
+#: The longest id of a device.
+MAX_DEVICE = 64
 
 # -- data
 
@@ -38,3 +40,12 @@ MAX_OPTIONS = 16 << 10
 MAX_OPTION_VALUES = 1_000
 #: The most options in a query string.
 MAX_FIELDS = 100
+#: The most bytes of the data of one notification.
+MAX_NOTICE = 64 << 10
+
+# -- notifications
+
+#: The most notifications that a server sends to a client before they are acknowledged, and the most bytes of
+#: them.
+NOTICE_WINDOW = 64
+NOTICE_WINDOW_SIZE = 256 << 10

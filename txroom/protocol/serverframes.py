@@ -39,6 +39,10 @@ class MembershipInfo(Struct, frozen=True):
     #: If `members` are not all: how many there are, and what the frame `members` takes to list the others.
     memberCount: Count | None = None
     membersAfter: Count | None = None
+    #: If we have asked for the state of the room: the version of what follows, and a description of the state
+    #: if all of it follows.
+    stateVersion: Count | None = None
+    schema: Any = None
 
 
 class MembersPage(Struct, frozen=True):
@@ -131,10 +135,49 @@ class Bye(_Frame, frozen=True, tag="bye"):
     retryAfter: float | None = None
 
 
-#: The frames that a room sends to its members.
-RoomFrame = Message | Left | Ack | Call | Presence
+class Notified(_Frame, frozen=True, tag="notified"):
+    """The answer to the subscription: the next notification is the one after `n` of this epoch."""
 
-ServerFrame = Joined | Reply | Error | Bye | RoomFrame
+    epoch: str
+    n: Count
+    #: How many notifications are lost that this client had not handled.
+    dropped: Count = 0
+
+
+class Notify(_Frame, frozen=True, tag="notify"):
+    """A notification for the user; one without an epoch was not queued, and is not acknowledged."""
+
+    epoch: str | None
+    n: Count
+    type: str
+    data: Any = None
+    #: How many notifications are lost between the one before and this one.
+    dropped: Count = 0
+
+
+class State(_Frame, frozen=True, tag="state"):
+    """The whole state of the room. In JSON the data is base64 text."""
+
+    room: str
+    version: Count
+    data: bytes
+
+
+class Patch(_Frame, frozen=True, tag="patch"):
+    """
+    What has changed in the state of the room, for a client that has a version between `since` and `version`.
+    """
+
+    room: str
+    since: Count
+    version: Count
+    data: bytes
+
+
+#: The frames that a room sends to its members.
+RoomFrame = Message | Left | Ack | Call | Presence | State | Patch
+
+ServerFrame = Joined | Reply | Error | Bye | Notified | Notify | RoomFrame
 
 #: The kinds of these frames: their first elements.
 SERVER_KINDS = frozenset(frame.__struct_config__.tag for frame in get_args(ServerFrame))

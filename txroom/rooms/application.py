@@ -18,7 +18,6 @@ from ..core.connection import Connection
 from ..core.handshake import Deny, Handshake, UpgradeError
 from ..core.hooks import Hook
 from ..core.message import Data, Prepared
-from ..core.refusallog import RefusalLog, shown
 from ..core.validation import isAmount
 from ..protocol.errors import RoomError
 from ..protocol.joinoptions import AUTH, SEAT, without
@@ -31,11 +30,14 @@ from .contract.ports import Engine, RoomHost
 from .edge.addresslimit import limitFrom
 from .edge.dialect import DIALECTS, dialectOf
 from .edge.framesession import FrameSession
+from .edge.joinrefusals import JoinRefusals
 from .edge.matchmaker import Matchmaker
 from .edge.outlet import EdgeOutlet
 from .edge.refusals import NO_ROOMS_HERE, inBandRefusal
 from .edge.services import EdgeServices
 from .edge.session import RoomSession
+from .edge.users import NOBODY, EdgeUsers
+from .meters import RoomMeters
 from .owner.budget import Budget
 from .owner.directory import Hosts, Rooms
 from .owner.host import Host
@@ -69,9 +71,9 @@ class RoomApplication(Application):
             history and for clients that resume; 0: any number. A message counts as 768 bytes, plus its data,
             plus twice its frames minus 256 bytes (at least its data again), plus 8 bytes for each member that
             it names. It has a frame for each dialect that clients speak; a JSON frame may be six times as
-            long as the data. With more, the rooms that have been silent for
-            longest forget their oldest messages, then their history, and clients that resume in them get
-            `recovered: false`. While clients are joining, the messages may take up to four times as much.
+            long as the data. With more, the rooms that have been silent for longest forget their oldest
+            messages, then their history, and clients that resume in them get `recovered: false`. While
+            clients are joining, the messages may take up to four times as much.
         createRate: The rooms a second that clients of one address may create; 0: any number.
         createBurst: The rooms that they may create at once; 0: twice the rate.
         joinRate: The clients a second that may join by path from one address; 0: any number.
@@ -92,8 +94,8 @@ class RoomApplication(Application):
 
     engine: Engine
     clock: IReactorTime
-    #: The objects that its sessions use.
     services: EdgeServices
+    users: EdgeUsers = NOBODY
     lifecycleLog: LifecycleLog
 
     def __init__(
@@ -111,20 +113,22 @@ class RoomApplication(Application):
             raise ValueError(f"totalRecoverySize={totalRecoverySize!r}: must be a whole number, 0 or more")
         self._path = RoomPath(path)
         self._budget = Budget(totalRecoverySize) if totalRecoverySize else None
-        self._creations = limitFrom(
-            "create", createRate, createBurst, "too many rooms were created from your address"
-        )
+        tooMany = "too many rooms were created from your address"
+        self._creations = limitFrom("create", createRate, createBurst, tooMany)
         self._arrivals = limitFrom("join", joinRate, joinBurst, "too many clients joined from your address")
         self.edge = EdgeOutlet()
+        #: What is counted here for the metrics.
+        self.meters = RoomMeters()
         self._hosts = Hosts()
         #: The rooms of this process by id; a live view.
         self.rooms = Rooms(self._hosts)
         self._registrations = Registrations()
-        self._sessions: dict[str, RoomSession] = {}
+        self.sessions: dict[str, RoomSession] = {}
         #: Whether it has begun to serve.
         self.isBegun = False
         self._isStopping = False
-        self._isServing = True
+        #: Whether the engine can serve rooms; see `setServing`.
+        self.isServing = True
         super().__init__(**{"messageRate": 100.0, "messageBurst": 200, **hooksAndOptions})
 
     @property
@@ -166,7 +170,7 @@ class RoomApplication(Application):
         registration = Registration(
             name, roomClass, options, maxRooms=maxRooms, clientsMayCreate=clientsMayCreate
         )
-        self._registrations[name] = registration
+        self._registrations.add(registration)
         return registration
 
     @property
@@ -174,9 +178,9 @@ class RoomApplication(Application):
         """The registrations, by name; read only."""
         return MappingProxyType(self._registrations)
 
-    def setDebug(self, isOn: bool) -> None:
-        """Let the error for an unknown name list the registered names, or not."""
-        self._registrations.isDebug = isOn
+    def tellErrors(self, isOn: bool) -> None:
+        """Let errors tell clients more, or not; see `Server.tellErrors`."""
+        self._registrations.tellErrors(isOn)
 
     # -- the server side
 
@@ -192,18 +196,20 @@ class RoomApplication(Application):
         self.isBegun = True
         self.engine = engine
         self.clock = clock
-        self.lifecycleLog = LifecycleLog(clock, lambda: engine.nodeId)
-        self._refusals = RefusalLog("join", self.log, clock)
+        self.lifecycleLog = LifecycleLog(clock, lambda: engine.nodeId, self.meters)
+        self._refusals = JoinRefusals(self.log, clock, self.meters)
         self.services = EdgeServices(
             clock=clock,
             log=self.log,
             engine=engine,
             outlet=self.edge,
             matchmaker=Matchmaker(engine, self._registrations),
+            users=self.users,
             creations=self._creations,
             arrivals=self._arrivals,
+            meters=self.meters,
             volatileLimit=volatileLimit,
-            joinRefused=self.joinRefused,
+            joinRefused=self._refusals.refused,
         )
 
     def maxRooms(self, name: str) -> int:
@@ -229,16 +235,11 @@ class RoomApplication(Application):
         made = registration.typed(registration.optionsOf(given))
         try:
             host = Host(room, registration, made, self, self._budget, given)
-        except BaseException:  # such as SystemExit in the constructor of the room
+        except BaseException as error:  # such as SystemExit in the constructor of the room
             self.log.failure("a room of name {name} can't be created", name=name)
-            raise RoomError(ErrorCode.INTERNAL, "the room can't be created") from None
+            raise registration.notCreated(error) from None
         self._hosts.add(host)
         return host
-
-    def joinRefused(self, code: str, asked: tuple[str, str], handshake: Handshake) -> None:
-        """Log that a client was refused with `code`; `asked` is how it asked to join, and for what."""
-        how, what = asked
-        self._refusals.note(shown(code), f"{how} {shown(what)}", handshake.peer)
 
     def hostEnded(self, host: RoomHost) -> None:
         """A room has ended; the engine calls this."""
@@ -295,7 +296,7 @@ class RoomApplication(Application):
         Returns:
             A Deferred of a token that works once, as the option `seat` of `joinById`. It fires when the
             reservation is committed. It fails with `RoomError` if there is no such room or the room is full,
-            and with `ValueError` if `Room.userId` returns no id for the user.
+            and if `Room.userId` returns no id for the user: ``invalidData``, with the field ``user``.
 
         Raises:
             TypeError: The id is no text, or the user is no plain data.
@@ -352,11 +353,8 @@ class RoomApplication(Application):
 
     def roomNameOf(self, handshake: Handshake) -> str | None:
         """
-        Return the name of the room that a client's path names.
-
-        Returns:
-            "" if the path names no room, so that the client joins by frames; `None` if no rooms are served
-            there.
+        Return the name of the room that a client's path names: "" if it names none, so that the client joins
+        by frames; `None` if no rooms are served there.
         """
         return self._path.nameOf(handshake.path)
 
@@ -366,7 +364,7 @@ class RoomApplication(Application):
             return Deny(404, NO_ROOMS_HERE)
         if name and name not in self._registrations:
             return Deny(404, self._registrations.unknown(name))
-        if not self._isServing:
+        if not self.isServing:
             return Deny(503, "rooms are not available at this server", {"Retry-After": "5"})
         verify: Callable[[Handshake], Any] | None = getattr(self, "verifyClient", None)
         return True if verify is None else verify(handshake)
@@ -399,7 +397,7 @@ class RoomApplication(Application):
 
     def onConnect(self, connection: Connection) -> Any:
         """Make the session of a new connection, and join the room of its path; messages wait for that."""
-        session = self._sessions[connection.id] = self.sessionFor(connection)
+        session = self.sessions[connection.id] = self.sessionFor(connection)
         name = self.roomNameOf(connection.handshake)
         if not name:
             return None
@@ -408,31 +406,34 @@ class RoomApplication(Application):
 
     def onMessage(self, connection: Connection, message: str | bytes) -> Any:
         """Pass a message to the session. Called for every message."""
-        session = self._sessions.get(connection.id)
+        session = self.sessions.get(connection.id)
         if session is not None:
             session.received(message)
 
     def onDisconnect(self, connection: Connection, code: int, reason: str) -> Any:
         """End the session."""
-        session = self._sessions.pop(connection.id, None)
+        session = self.sessions.pop(connection.id, None)
         if session is not None:
             session.disconnected(code)
 
     # -- the end
 
-    def shutDown(self, connection: Connection, hasLeft: bool = False) -> None:
+    def shutDown(self, connection: Connection, hasLeft: bool = False) -> Deferred[None] | None:
         """The server is shutting down: send `Bye`, and close with 4100."""
-        session = self._sessions.get(connection.id)
-        if session is None:
-            connection.close(self.shutdownCode, "server shutdown")
+        session = self.sessions.get(connection.id)
+        if session is not None and hasLeft:
+            return session.depart(self.shutdownCode)
+        if session is not None:
+            session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
         else:
-            session.sayGoodbye(self.shutdownCode, 0.0 if hasLeft else RETRY_AFTER)
+            connection.close(self.shutdownCode, "server shutdown")
+        return None
 
     def setServing(self, isServing: bool) -> None:
         """Say whether the engine can serve rooms. If not, clients are disconnected and refused."""
-        self._isServing = isServing
+        self.isServing = isServing
         if not isServing:
-            for session in list(self._sessions.values()):
+            for session in list(self.sessions.values()):
                 session.sayGoodbye(self.shutdownCode, RETRY_AFTER)
 
     def stop(self) -> Deferred[Any]:

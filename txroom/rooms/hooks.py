@@ -26,6 +26,9 @@ from ..core.awaitables import (
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
 
+#: The most characters of an error's text that clients are told while debugging is on.
+SHOWN_ERROR = 500
+
 #: The owner of the room whose hook or handler runs. Coroutines and `inlineCallbacks` generators that a hook
 #: starts keep it until they end.
 currentOwner: ContextVar[object] = ContextVar("currentOwner", default=None)
@@ -49,6 +52,16 @@ def asException(failure: Failure) -> Failure:
     escaped = Escaped(repr(failure.value))
     escaped.__cause__ = failure.value
     return Failure(escaped, Escaped, failure.getTracebackObject())
+
+
+def describeError(what: str, error: BaseException | None) -> str:
+    """Return what clients are told of an error while debugging is on: which hook or handler has raised it."""
+    return f"{what} raised {type(error).__name__}: {error}"[:SHOWN_ERROR]
+
+
+def notCreated(why: str) -> RoomError:
+    """Return the error for a room that can't be created; `why` is "" unless debugging is on."""
+    return RoomError(ErrorCode.INTERNAL, why or "the room can't be created")
 
 
 def failWaiter(waiter: Deferred[Any], error: Exception) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite
+from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -81,8 +82,12 @@ class Matching:
         self.options = dict(options)
         #: The order in which rooms are tried and listed.
         self.order: Order = ()
-        #: The options that rooms are filtered by, with their declared types, if any.
         self._types: dict[str, type | None] = {}
+
+    @property
+    def filters(self) -> Mapping[str, type | None]:
+        """The options that rooms are filtered by, with their types; `None` for any of the four types."""
+        return MappingProxyType(self._types)
 
     def filterBy(self, *options: str | Iterable[str], **types: type) -> Self:
         """

@@ -31,6 +31,16 @@ def plainUser(user: Any) -> Any:
     return payload.plain(user, mayHaveBytes=True, name="user")
 
 
+def idOfUser(user: Any) -> str | None:
+    """
+    Return the id of a user, unless a hook says another one: the user itself if that is a string or a whole
+    number, or its "id" if it is a mapping; else `None`.
+    """
+    if isinstance(user, Mapping):
+        user = user.get("id")
+    return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
+
+
 def plainOptions(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of options as plain data; bytes are allowed. Raises as `plainUser`."""
     if not options:

@@ -15,11 +15,13 @@ from ..core.awaitables import isAsync, toDeferred
 from ..core.codes import ErrorCode
 from ..core.validation import isCount
 from ..protocol.errors import RoomError
+from . import hooks
 from .api.handlers import handlersOf
 from .api.room import Room
 from .api.roomhooks import isSaved
 from .api.settings import SETTINGS, checkSettings
 from .api.signatures import canBeCalled
+from .api.stateclass import stateClassOf
 from .api.validation import checkNames, checkRegistered, warnOfMistakes, warnOfOptions
 from .matching import Matching
 
@@ -57,6 +59,8 @@ class Registration(Matching):
     """
 
     _log = Logger()
+    #: Whether debugging is on: clients are told the texts of errors in its rooms.
+    tellsErrors = False
 
     def __init__(
         self,
@@ -84,8 +88,10 @@ class Registration(Matching):
         self.clientsMayCreate = clientsMayCreate
         settings = self._settings = {name: options[name] for name in options if name in SETTINGS}
         checkSettings(roomClass.__name__, lambda each: settings.get(each, getattr(roomClass, each)))
-        if settings.get("exact", roomClass.exact) and not isSaved(roomClass):
-            raise TypeError(f"{roomClass.__name__}.exact=True: must have save() and load()")
+        #: The class of the rooms' state; `None`: they declare none.
+        self.stateClass = stateClassOf(roomClass, Room)
+        if settings.get("exact", roomClass.exact) and not (isSaved(roomClass) or self.stateClass):
+            raise TypeError(f"{roomClass.__name__}.exact=True: must have save() and load(), or a state")
         self._listeners: dict[str, list[Callable[..., Any]]] = {event: [] for event in EVENTS}
 
     def __repr__(self) -> str:
@@ -117,6 +123,12 @@ class Registration(Matching):
             raise TypeError(f"listener={listener!r}: can't be called with ({EVENTS[event]})")
         self._listeners[event].append(listener)
         return self
+
+    def notCreated(self, error: BaseException) -> RoomError:
+        """Return the error for clients if the constructor of the class has raised `error`."""
+        return hooks.notCreated(
+            hooks.describeError(self.roomClass.__name__, error) if self.tellsErrors else ""
+        )
 
     def hasListeners(self, event: str) -> bool:
         """Return whether an event has listeners."""
@@ -155,8 +167,19 @@ class Registration(Matching):
 class Registrations(dict[str, Registration]):
     """All registrations, by name."""
 
-    #: Whether the error for an unknown name lists the registered ones.
-    isDebug = False
+    #: Whether debugging is on: the error for an unknown name lists the registered ones.
+    tellsErrors = False
+
+    def add(self, registration: Registration) -> None:
+        """Add a registration under its name."""
+        registration.tellsErrors = self.tellsErrors
+        self[registration.name] = registration
+
+    def tellErrors(self, isOn: bool) -> None:
+        """Let errors tell clients more, or not, for all registrations."""
+        self.tellsErrors = isOn
+        for registration in self.values():
+            registration.tellsErrors = isOn
 
     def find(self, name: str) -> Registration:
         """Return the registration of a name. Raises `RoomError` (`noSuchRoom`)."""
@@ -168,7 +191,7 @@ class Registrations(dict[str, Registration]):
     def unknown(self, name: str) -> str:
         """Return the message of the error for a name that isn't registered."""
         said = f"no rooms are registered as {name[:_SHOWN]!r}"
-        if not self.isDebug:
+        if not self.tellsErrors:
             return said
         names = ", ".join(repr(each[:_SHOWN]) for each in islice(self, 4)) or "nothing"
         return f"{said}; registered: {names}{', ...' if len(self) > 4 else ''}"

@@ -1,8 +1,11 @@
 """
-The access log: one line for each request, in the combined format of Apache and nginx, at level info.
+The access log: one line for each request, in the combined format of Apache and nginx, at level info. Secret
+parameters of queries are left out.
 """
 
 from __future__ import annotations
+
+import re
 
 from twisted.logger import Logger
 from twisted.web.http import datetimeToLogString
@@ -13,6 +16,10 @@ from ..core.options import ServerOptions
 from ..http.resource import handshakeOf
 
 _log = Logger(namespace="txroom.access")
+#: The parameters of a query that are secret: of clients that join by their path, and of Colyseus's clients.
+_SECRETS = re.compile(
+    r"(?<=[?&])(auth|seat|token|access_token|sessionId|reconnectionToken|_authToken)=[^&\s]+", re.IGNORECASE
+)
 
 
 class AccessLog:
@@ -34,7 +41,8 @@ class AccessLog:
 
     def _write(self, handshake: Handshake, version: str, status: int, length: str) -> None:
         # `datetimeToLogString` shows the time of day, which the reactor's clock may not be.
-        request = f"{handshake.method} {handshake.target} {version}"
+        target = _SECRETS.sub(r"\1=...", handshake.target)
+        request = f"{handshake.method} {target} {version}"
         referrer, agent = (handshake.headers.get(name) or "-" for name in ("referer", "user-agent"))
         _log.info(
             '{peer} - - {when} "{request}" {status} {length} "{referrer}" "{agent}"',
@@ -45,6 +53,7 @@ class AccessLog:
             length=length,
             referrer=_escaped(referrer),
             agent=_escaped(agent),
+            path=handshake.path,
         )
 
 

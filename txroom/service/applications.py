@@ -13,11 +13,16 @@ from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from ..core.application import Application
 from ..core.interfaces import ProtocolFactory
 from ..core.options import ServerOptions
+from ..http.gateway import Gateway
 from ..http.protocolfactories import FactoryApplication, ProtocolApplication
+from ..protocol.limits import MAX_OPTIONS
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
 from ..rooms.contract.ports import EngineService
+from ..rooms.edge.users import EdgeUsers
 from .cluster import Cluster
+from .doorkeeper import Doorkeeper
+from .nodecalls import NodeFunctions
 from .pages import Pages
 from .routing import Routes, checkRoute
 from .shutdown import ShutdownStep
@@ -37,22 +42,31 @@ class Applications:
         clock: The server's clock.
         pages: The server's pages.
         engine: The engine for the rooms of all applications.
+        users: The users of the server.
+        functions: What the servers that share rooms may ask one another.
     """
 
     def __init__(
-        self, options: ServerOptions, clock: IReactorTime, pages: Pages, engine: EngineService
+        self,
+        options: ServerOptions,
+        clock: IReactorTime,
+        pages: Pages,
+        engine: EngineService,
+        users: EdgeUsers,
+        functions: NodeFunctions,
     ) -> None:
         #: The server's options.
         self.options = options
         self._engine = engine
         self._pages = pages
+        self._users = users
         self.routes = Routes()
         self._clock = clock
         self._adopted: list[Application] = []
-        self._isDebugging = False
+        self._tellsErrors = self._isTiming = False
         #: The applications with rooms in the engine, and their keys.
         self._keys: dict[RoomApplication, str] = {}
-        self.cluster = Cluster(lambda: self._engine, lambda: list(self._keys), clock)
+        self.cluster = Cluster(lambda: self._engine, lambda: list(self._keys), clock, functions)
 
     def add(self, application: Application, host: str | None, path: str | None) -> None:
         """Serve an application; see `Server.addApplication`."""
@@ -67,6 +81,28 @@ class Applications:
             self._pages.add(pagePath, page, None)
         for each in paths:
             self.routes.add(application, host, each)
+
+    def addColyseus(
+        self, path: str, host: str | None, gateway: Gateway, hooksAndOptions: Mapping[str, Any]
+    ) -> Application:
+        """Serve clients of Colyseus in the rooms; see `Server.addColyseus`."""
+        from ..compat.colyseus.application import ColyseusApplication
+        from ..compat.colyseus.matchmaking import Matchmaking
+
+        checkRoute(host, path)
+        if path.endswith("/*"):
+            raise ValueError(f"path={path!r}: must be the endpoint of the clients, such as '/'")
+        rooms = self.rooms
+        application = ColyseusApplication(rooms, path, **hooksAndOptions)
+        self.options.override(application.overrides)
+        place = f"{application.path}/matchmake"
+        page = Matchmaking(place, Doorkeeper(gateway, application), lambda: rooms.services, application.seats)
+        self._pages.placed(None, {place: page})
+        self.adopt(application)
+        self._pages.add(place, page, MAX_OPTIONS)
+        for each in application.routesFor(path):
+            self.routes.add(application, host, each, isLast=True)
+        return application
 
     def addFactory(
         self,
@@ -95,16 +131,20 @@ class Applications:
 
     def adopt(self, application: Application) -> None:
         """Give an application what it needs from the server, and stop it with the server."""
-        application.setDebug(self._isDebugging)
+        application.tellErrors(self._tellsErrors)
         if application in self._adopted:
             return
-        if isinstance(application, RoomApplication) and not application.isBegun:
-            self._begin(application)
+        if isinstance(application, RoomApplication):
+            if self._isTiming:
+                application.meters.startTiming()
+            if not application.isBegun:
+                self._begin(application)
         self._adopted.append(application)
 
     def _begin(self, application: RoomApplication) -> None:
         options = self.options.override(application.overrides)
         key = self._keys[application] = self._keys.get(application) or self._keyOf(application)
+        application.users = self._users
         application.begin(self._engine.rooms(key, application), self._clock, options.highWaterMark)
 
     def useEngine(self, engine: EngineService) -> None:
@@ -135,11 +175,22 @@ class Applications:
         self.add(application, None, None)
         return application
 
-    def setDebug(self, isOn: bool) -> None:
-        """See `Server.setDebug`."""
-        self._isDebugging = isOn
+    @property
+    def ofRooms(self) -> list[RoomApplication]:
+        """All applications with rooms."""
+        return [each for each in self._adopted if isinstance(each, RoomApplication)]
+
+    def tellErrors(self, isOn: bool) -> None:
+        """See `Server.tellErrors`."""
+        self._tellsErrors = isOn
         for application in self._adopted:
-            application.setDebug(isOn)
+            application.tellErrors(isOn)
+
+    def startTiming(self) -> None:
+        """See `Meters.startTiming`."""
+        self._isTiming = True
+        for application in self.ofRooms:
+            application.meters.startTiming()
 
     def overrideOptions(self, options: ServerOptions, changes: Mapping[str, Any]) -> None:
         """Take the server's new `options`. Applications that override one of the `changes` no longer do."""

@@ -1,5 +1,5 @@
 """
-Files of `txroom/web` as pages: the browser client and the demonstration.
+Files of the package as pages: the browser client, the demonstration, and those of the operators' page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 
 class Asset(Resource):
     """
-    A file of `txroom/web`. It is read once.
+    A file of `txroom/web`, or of another folder of txroom. It is read once.
 
     Browsers may cache it, but ask each time whether it has changed (ETag), so that they get an update of
     txroom at once.
@@ -25,13 +25,14 @@ class Asset(Resource):
     Args:
         name: The name of the file.
         headers: More response headers.
+        folder: The folder, such as "web".
     """
 
     isLeaf = True
 
-    def __init__(self, name: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, headers: Mapping[str, str] | None = None, folder: str = "web") -> None:
         super().__init__()
-        self._body = files("txroom").joinpath("web", name).read_bytes()
+        self._body = files("txroom").joinpath(folder, name).read_bytes()
         self._tag = f'"{sha256(self._body).hexdigest()[:32]}"'.encode()
         self._headers = {
             "Content-Type": f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8",

@@ -7,20 +7,35 @@ With the memory engine, a server is a cluster of its own.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, TimeoutError, gatherResults, succeed
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from ..core.awaitables import firstFailure
+from ..core.awaitables import begun, firstFailure
 from ..core.codes import ErrorCode
 from ..protocol import payload
 from ..protocol.errors import RoomError
 from ..rooms.application import RoomApplication
-from ..rooms.contract.asks import Command, Inspect, Kick, SendTo, unanswered
+from ..rooms.contract.asks import (
+    Change,
+    Command,
+    Created,
+    Inspect,
+    Keyed,
+    Kick,
+    Once,
+    SendTo,
+    keyedRoom,
+    unanswered,
+)
 from ..rooms.contract.listing import Listing
-from ..rooms.contract.ports import ASK_SECONDS, EngineService, StrandedRoom
+from ..rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, EngineService
+from ..rooms.plain import plainOptions
+from .nodecalls import NodeAnswers, NodeFunctions
+from .strandedrooms import FoundStranded, StrandedQuestion
 
 #: How many rooms are asked at the same time.
 AT_ONCE = 200
@@ -41,6 +56,8 @@ class ClusterNodeInfo(NamedTuple):
     #: The name of its host, and the id of its process there; empty and 0 for a node that has just started.
     host: str = ""
     pid: int = 0
+    #: Whether it gives its rooms to other nodes, and takes none.
+    isLeaving: bool = False
 
 
 class ClusterRoom(NamedTuple):
@@ -93,6 +110,7 @@ class Cluster:
         engine: Returns the engine.
         applications: Returns the applications with rooms in it.
         clock: The clock.
+        functions: What nodes may ask one another.
     """
 
     def __init__(
@@ -100,10 +118,69 @@ class Cluster:
         engine: Callable[[], EngineService],
         applications: Callable[[], list[RoomApplication]],
         clock: IReactorTime,
+        functions: NodeFunctions,
     ) -> None:
         self._engine = engine
         self._applications = applications
         self._clock = clock
+        self._functions = functions
+        self._stranded = StrandedQuestion(functions, lambda: self._engine().stranded())
+
+    def answerNode(self, name: str, function: Callable[[Any], Any]) -> None:
+        """
+        Let all nodes call a function of this one, with `askNode` and `askNodes`.
+
+        Register it on each node before the server starts. Names that begin with "txroom." are the server's
+        own.
+
+        Args:
+            name: The name of the function, of 1 to 64 characters.
+            function: It gets the argument, and returns plain data, or a Deferred or coroutine of it, of up to
+                1 MiB when it is encoded. If it raises `RoomError`, the caller gets that; other exceptions are
+                logged. After five seconds it is cancelled.
+
+        Raises:
+            TypeError: The name is no text.
+            ValueError: The name is empty or too long, or there is a function of that name.
+        """
+        self._functions.answerNode(name, function)
+
+    def askNode(self, node: str, name: str, args: Any = None) -> Deferred[Any]:
+        """
+        Call a function of a node, which may be this one.
+
+        Args:
+            node: The id of the node (`ClusterNodeInfo.id`).
+            name: The name of the function, as `answerNode` has registered it there.
+            args: Its argument: plain data, of up to 64 KiB when it is encoded.
+
+        Returns:
+            A Deferred of the answer. It fails with `RoomError`: `unknownType` if the node has no function of
+            that name, because it has another version, for example; `tooLarge` if the answer has more than
+            1 MiB; `internal` if the function has raised an exception; the `RoomError` of the function; and
+            `unavailable` if there is no such node, if it has not answered within five seconds, or if it has
+            100 questions of this server to answer already. Then ``details["mayHaveHappened"]`` says whether
+            the function may have been called.
+
+        Raises:
+            TypeError: The node or the name is no text, or the argument can't be encoded.
+            ValueError: The name is empty or too long, or the argument is too large.
+        """
+        return self._functions.askNode(node, name, args)
+
+    def askNodes(self, name: str, args: Any = None) -> Deferred[NodeAnswers]:
+        """
+        Call a function of all nodes, this one too; see `askNode`.
+
+        Returns:
+            A Deferred of the `NodeAnswers`: the answers by the ids of the nodes, and the nodes that have not
+            answered or have answered with an error.
+
+        Raises:
+            TypeError: As for `askNode`.
+            ValueError: As for `askNode`.
+        """
+        return self._functions.askNodes(name, args)
 
     def nodes(self) -> Deferred[list[ClusterNodeInfo]]:
         """
@@ -120,7 +197,8 @@ class Cluster:
         for index, node in enumerate(self._engine().nodes()):
             own = [each.listing for each in rooms if each.node == node.id]
             clients = sum(each.clients for each in own)
-            found.append(ClusterNodeInfo(node.id, not index, len(own), clients, node.host, node.pid))
+            about = node.host, node.pid, node.isLeaving
+            found.append(ClusterNodeInfo(node.id, not index, len(own), clients, *about))
         return found
 
     def rooms(self, name: str | None = None) -> Deferred[list[ClusterRoom]]:
@@ -164,7 +242,7 @@ class Cluster:
         until = self._clock.seconds() + ASK_SECONDS
         rooms = await self.rooms()
         places = {each.listing.room: each.node for each in rooms}
-        answers = await self._ask(rooms, Inspect(limit=1_000_000), until)
+        answers = await self._ask(rooms, Inspect(1_000_000, userId), until)
         members = [
             ClusterMember(each["member"], each["userId"], room, places[room], each["isConnected"])
             for room, described in answers.done.items()
@@ -173,17 +251,98 @@ class Cluster:
         ]
         return FoundMembers(members, answers.unanswered)
 
-    def stranded(self) -> Deferred[list[StrandedRoom]]:
+    def ask(self, room: str, command: Command, once: Once | None = None) -> Deferred[Any]:
         """
-        Return the rooms that this server could not open, and that no other server has.
+        Let a room carry out a command, on whichever node it is.
 
-        Their `Room.load` has raised an exception, or their name isn't registered here, for example. Their
-        data is kept, and servers try again; see the option ``orphanSeconds`` of `RedisEngine`.
+        Args:
+            room: The room's id.
+            command: One of the commands of `txroom.rooms.contract.asks`.
+            once: If it is given, the command is carried out only once, however often it is asked for, and
+                each time has the same answer; see `Once`.
 
         Returns:
-            A Deferred of the rooms, which has fired.
+            A Deferred of the answer, which is plain data. It fails with `RoomError`: `noSuchRoom` if there is
+            no room of that id or if it is ending, `unavailable` if the room can't be reached. Then
+            ``details["mayHaveHappened"]`` says whether it may have carried out the command.
+
+        Raises:
+            TypeError: The id is no text, or `once` is given for a command that changes nothing.
         """
-        return succeed(self._engine().stranded())
+        payload.checkText("room", room)
+        if once is not None:
+            if not isinstance(command, Change):
+                raise TypeError(f"once: {type(command).__name__} changes nothing, so it may be repeated")
+            command = Keyed(once, command)
+        return begun(self._askOne(room, command))
+
+    async def _askOne(self, room: str, command: Command) -> Any:
+        missing: RoomError | None = None
+        for application in self._applications():
+            try:
+                return await application.engine.ask(room, command)
+            except RoomError as error:
+                if error.code != ErrorCode.NO_SUCH_ROOM:
+                    raise
+                missing = error
+        raise missing or RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
+
+    def create(
+        self, name: str, options: Mapping[str, Any] | None = None, once: Once | None = None
+    ) -> Deferred[str]:
+        """
+        Create a room, at this server.
+
+        Args:
+            name: The name that it is registered under.
+            options: Its options; the registered ones override them.
+            once: If it is given, a request that is repeated with the same key, at any server, gets the room
+                that there is; with another name or digest, it is refused. The key should be random, since the
+                room's id can be computed from it.
+
+        Returns:
+            A Deferred of the room's id, which fires when the room is open, and with a key when that is
+            committed. It fails with the errors of `RoomApplication.createRoom`, and those of `Once`. For a
+            day after the room has ended, a request with its key gets `roomGone`.
+
+        Raises:
+            TypeError: The options are no mapping, or no plain data.
+        """
+        payload.checkText("name", name)
+        if not isinstance(options, Mapping | None):
+            raise TypeError(f"options={options!r}: must be a mapping, such as {{'mode': 'blitz'}}")
+        return Deferred.fromCoroutine(self._create(name, plainOptions(options or {}), once))
+
+    async def _create(self, name: str, options: Mapping[str, Any], once: Once | None) -> str:
+        applications = self._applications()
+        serving = [each for each in applications if name in each.registrations] or applications[:1]
+        if not serving:
+            raise RoomError(ErrorCode.NO_SUCH_ROOM)
+        engine = serving[0].engine
+        if once is None:
+            return await engine.create(name, options)
+        room = keyedRoom(once.key)
+        digest = sha256(f"{len(name)} {name} ".encode() + once.digest).digest()
+        try:
+            await self._askOne(room, Created(digest))
+        except RoomError as error:
+            if error.code != ErrorCode.NO_SUCH_ROOM:
+                raise
+            await engine.create(name, options, Once(once.key, digest))
+            await engine.ask(room, Created(digest))  # fires when it is committed
+        return room
+
+    def stranded(self) -> Deferred[FoundStranded]:
+        """
+        Return the rooms that servers could not open, and that no server has.
+
+        Their `Room.load` has raised an exception, or their name isn't registered, for example. Their data is
+        kept, and servers try again; see the option ``orphanSeconds`` of `RedisEngine`.
+
+        Returns:
+            A Deferred of the `FoundStranded`.
+        """
+        return self._stranded.ask()
 
     def broadcast(self, name: str, type: str, data: Any = None) -> Deferred[Answers]:
         """

@@ -4,13 +4,14 @@ The connections of a server: the open ones, the counters, the log of refusals, a
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..core.application import broadcast
@@ -18,6 +19,7 @@ from ..core.codes import CloseCode, ReadyState, SendStatus
 from ..core.connection import Connection
 from ..core.handshake import Handshake, UpgradeError
 from ..core.message import Data, Prepared
+from ..core.pace import STEP, Pace
 from ..core.refusallog import RefusalLog, shown
 from ..core.validation import checkText
 from ..http.admission import Admission
@@ -29,6 +31,11 @@ from .shutdown import ShutdownStep, inBatches
 #: turns.
 CLOSE_BATCH = 500
 CLOSE_PAUSE = 0.05
+#: The most seconds in which the connections are closed, when the server stops, if other processes go on for
+#: this one.
+LEAVE_SECONDS = 5.0
+#: For how many seconds a client is expected to come back, if it is in rooms, and otherwise.
+RETURN, PLAIN_RETURN = 2.0, 0.25
 #: The seconds for the last `onDisconnect` hooks after the connections were dropped.
 LAST_HOOKS_TIMEOUT = 1.0
 
@@ -66,6 +73,8 @@ class Connections:
         self._rejected: Counter[str] = Counter()
         self._total = 0
         self._emptied: Deferred[None] | None = None
+        #: Called with each connection that is opened.
+        self.whenOpened: Callable[[Connection], object] | None = None
 
     @property
     def all(self) -> list[Connection]:
@@ -114,6 +123,8 @@ class Connections:
         self._admission.open = len(self._connections)
         connection.application._opened(connection, isTracking)
         self._accesses.upgrade(connection.handshake, 101)
+        if self.whenOpened is not None:
+            self.whenOpened(connection)
         if self._context.isTracing:
             self._log.debug(
                 "{id} connect {path} from {peer}",
@@ -156,32 +167,64 @@ class Connections:
 
     # -- when the server stops
 
-    def shutdownSteps(self, hasLeft: bool) -> Iterator[ShutdownStep]:
+    def shutdownSteps(self, hasLeft: bool, seconds: float) -> Iterator[ShutdownStep]:
         """
         Yield the steps that close all connections, drop those that remain at the deadline, and wait briefly
         for the last hooks.
 
         Args:
             hasLeft: Whether other processes go on for this one, so that clients connect again at once.
+            seconds: The time for the whole shutdown.
         """
         yield ShutdownStep(self._admission.drain, lambda: "handshakes")
-        yield ShutdownStep(partial(self.closeAll, hasLeft), self.describe)
+        yield ShutdownStep(partial(self.closeAll, hasLeft, seconds), self.describe)
         yield ShutdownStep(self.dropAll, lambda: "connections")
         yield ShutdownStep(self.whenEmpty, self.describe, LAST_HOOKS_TIMEOUT)
 
-    async def closeAll(self, hasLeft: bool) -> None:
-        """Close all connections, and wait until they are gone."""
+    async def closeAll(self, hasLeft: bool, seconds: float) -> None:
+        """Close all connections, and wait until they are gone; see `shutdownSteps`."""
 
-        def close(connection: Connection) -> None:
-            if connection.readyState is ReadyState.OPEN:
-                try:
-                    connection.application.shutDown(connection, hasLeft)
-                except Exception:
-                    self._log.failure("connection {id} could not be shut down", id=connection.id)
-                    connection.close(CloseCode.GOING_AWAY)
-
-        await inBatches(self._clock, self.all, CLOSE_BATCH, CLOSE_PAUSE, close)
+        if hasLeft:
+            await self.sendAway(min(LEAVE_SECONDS, seconds / 2))
+        else:
+            await inBatches(
+                self._clock, self.all, CLOSE_BATCH, CLOSE_PAUSE, lambda each: self._shutDown(each, False)
+            )
         await self.whenEmpty()
+
+    async def sendAway(self, seconds: float) -> None:
+        """Close all connections at the pace at which the clients come back; see `Server.sendAway`."""
+        waiting = deque(self.all)
+        pace = Pace(len(waiting), seconds, self._clock.seconds())
+        departures: list[Deferred[None]] = []
+        while waiting:
+            while waiting and pace.goes(1, self._clock.seconds()):
+                departures.append(self._sendAway(waiting.popleft(), pace))
+            await deferLater(self._clock, STEP)
+        await DeferredList(departures)
+
+    def _sendAway(self, connection: Connection, pace: Pace) -> Deferred[None]:
+        """Close a connection. The Deferred fires when the client is back, as far as that is known."""
+        begun = self._clock.seconds()
+        isBack = self._shutDown(connection, True) or deferLater(self._clock, PLAIN_RETURN)
+        late = self._clock.callLater(RETURN, pace.back, 1, RETURN)
+
+        def over(_: object) -> None:
+            if late.active():
+                late.cancel()
+                pace.back(1, self._clock.seconds() - begun)
+
+        return isBack.addBoth(over)
+
+    def _shutDown(self, connection: Connection, hasLeft: bool) -> Deferred[None] | None:
+        if connection.readyState is not ReadyState.OPEN:
+            return None
+        try:
+            return connection.application.shutDown(connection, hasLeft)
+        except Exception:
+            self._log.failure("connection {id} could not be shut down", id=connection.id)
+            connection.close(CloseCode.GOING_AWAY)
+            return None
 
     def dropAll(self) -> None:
         """Abort every connection, those of page requests too, and cancel every running hook."""

@@ -28,6 +28,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ..core.origin import isLoopback
 from ..core.twistedinternet import argumentsOf, belowProxy, belowTLS, bindingOf, isUsed
 from ..http.proxyprotocol import ProxiedFactory
 from .socketactivation import InheritedEndpoint, familyOf, inheritedSocket, socketsOfProcess
@@ -36,6 +37,9 @@ from .unixsocket import UNIXSocketEndpoint
 
 _PROXIED = "haproxy:"
 _INHERITED = "systemd:"
+
+#: The kinds of endpoints that are ports, and those of them with TLS.
+_TCP, _TLS = frozenset({"tcp", "tcp6"}), frozenset({"ssl", "tls"})
 
 #: Twisted's messages about a wrong description, and clearer ones.
 _READABLE = (
@@ -134,6 +138,18 @@ def inheritedEndpoint(reactor: Any, where: int | str, descriptor: int) -> Layere
         isProxied = isinstance(where, str) and where.startswith(_PROXIED)
         return LayeredEndpoint(reactor, None, isProxied=isProxied).onSocket(descriptor)
     return endpointFrom(reactor, where).onSocket(descriptor)
+
+
+def isOnLoopback(description: str) -> bool:
+    """
+    Return whether only programs on this machine can reach the endpoint of a description: a UNIX socket, or a
+    port of a loopback address.
+    """
+    (kind, *given), named = argumentsOf(description.rpartition(_PROXIED)[2])
+    if kind == "unix":
+        return True
+    interface = given[1] if kind in _TCP and len(given) > 1 else ""
+    return kind in _TCP | _TLS and isLoopback(named.get("interface", interface))
 
 
 def endpointFrom(reactor: Any, description: str, more: str = "") -> LayeredEndpoint:

@@ -5,8 +5,10 @@ The health page, and the detector of a stalled reactor.
 from __future__ import annotations
 
 import json
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -18,6 +20,19 @@ INTERVAL = 1.0
 STALL = 1.0
 #: How long a stall is shown on the health page, in seconds.
 REMEMBERED = 60.0
+#: How many stalls are kept.
+KEPT_STALLS = 20
+
+
+class Stall(NamedTuple):
+    """A time in which the reactor was blocked."""
+
+    #: When it ended, in seconds since 1970.
+    at: float
+    #: How late the check was, in seconds.
+    seconds: float
+    #: The stack of the reactor's thread during that time; empty: it is not known.
+    stack: str
 
 
 class StallDetector:
@@ -25,15 +40,25 @@ class StallDetector:
     Detects that the reactor was blocked, because a hook took too long.
 
     It checks every `INTERVAL` seconds. `lastStall` is what the health page shows.
+
+    Args:
+        clock: The clock.
+        wallClock: Returns the time of day, in seconds since 1970.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, wallClock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._wallClock = wallClock
         self._call: IDelayedCall | None = None
         self._expected = 0.0
         self._stall: tuple[float, float] | None = None
+        #: The last stalls, the newest last.
+        self.stalls: deque[Stall] = deque(maxlen=KEPT_STALLS)
+        #: Returns the stack of the reactor's thread during the stall that has just ended, and forgets it;
+        #: set by the thread that watches the reactor.
+        self.takeStack: Callable[[], str] = str
         #: Called at each check; set by the thread that watches the reactor (`txroom.process.watchdog`).
         self.onCheck: Callable[[], None] | None = None
 
@@ -62,8 +87,10 @@ class StallDetector:
     def _check(self) -> None:
         now = self._clock.seconds()
         late = now - self._expected
+        stack = self.takeStack()
         if late >= STALL:
             self._stall = (now, late)
+            self.stalls.append(Stall(self._wallClock(), late, stack))
             self._log.warn(
                 "the reactor was blocked for {late:.1f} s, by a hook or other code; nothing was served",
                 late=late,
@@ -115,12 +142,16 @@ class HealthPage(Resource):
             return {"status": "degraded", "stalledSeconds": round(stalled, 1)}
         return {"status": "ok"}
 
+    def whole(self) -> tuple[dict[str, Any], bool]:
+        """Return what the page says, with the further fields, and whether the server should get clients."""
+        report, note = self.report(), self._note()
+        isReady = report["status"] not in ("draining", "unavailable")
+        return ({**report, **note} if report["status"] == "ok" else {**note, **report}), isReady
+
     def render_GET(self, request: Request) -> bytes:
-        report = self.report()
-        if report["status"] in ("draining", "unavailable"):
+        report, isReady = self.whole()
+        if not isReady:
             request.setResponseCode(503)
-        note = self._note()
-        report = {**report, **note} if report["status"] == "ok" else {**note, **report}
         request.setHeader("Content-Type", "application/json")
         request.setHeader("Cache-Control", "no-store")
         return json.dumps(report).encode()

@@ -17,7 +17,7 @@ from ..core.options import OPTIONS
 from ..core.validation import checkAssigned, definedBelow, misspeltHooks, nearestName, warnOfClass
 
 #: The hooks of a server.
-HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders"})
+HOOKS = frozenset({"onConnection", "onListening", "onClose", "onClientError", "responseHeaders", "userId"})
 #: The hooks that only applications have.
 _NOT_OURS = APPLICATION_HOOKS - HOOKS
 

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..core.options import ServerOptions
-from ..rooms.contract.ports import EngineService
+from ..rooms.contract.ports import EngineService, NoTakers
 from .enginestart import EngineStart
 from .health import HealthPage, StallDetector
 from .hooks import callHook
@@ -72,6 +72,8 @@ class ListeningService(MultiService):
         self._isStopped = False
         #: Whether its rooms are being given to other nodes, or have been.
         self._hasLeft = False
+        #: Whether it accepts no clients until `stay`; see `drain`.
+        self._isDrained = False
 
     def _startOf(self, engine: EngineService) -> EngineStart:
         return EngineStart(engine, self.clock, lambda: self._listeners.open(), self._engineFailed)
@@ -185,8 +187,33 @@ class ListeningService(MultiService):
 
     @property
     def isDraining(self) -> bool:
-        """Whether the server is stopping or has stopped. New upgrades are then refused with 503."""
-        return self._stop.isRunning or self._isStopped
+        """
+        Whether the server is stopping or has stopped, or was drained. New upgrades are then refused with 503.
+        """
+        return self._stop.isRunning or self._isStopped or self._isDrained
+
+    def drain(self) -> Deferred[int]:
+        """
+        Accept no more clients, and give all rooms to the other nodes of the cluster, if there are any.
+
+        From now on upgrades and requests for the health page get 503, so that load balancers send clients
+        elsewhere. Clients keep their connections, and their rooms, wherever these are. `stay` undoes it.
+        Nodes that are drained or stop get no rooms. If there are no others, the rooms stay here.
+
+        Returns:
+            A Deferred of the number of rooms that were given away; 0 if the server was drained before. It
+            fails with `HandoverFailed` if another node can't be reached or can't open a room. This server
+            then serves as before.
+        """
+        if self._isDrained:
+            return succeed(0)
+        self._isDrained = True
+        nodes = [node.id for node in self.engine.nodes()[1:] if not node.isLeaving]
+        return self.engine.leave(nodes).addErrback(self._notDrained) if nodes else succeed(0)
+
+    def _notDrained(self, failure: Failure) -> Any:
+        error = failure.value
+        return error.given if isinstance(error, NoTakers) else self._notLeft(failure)
 
     def leave(self, nodes: Sequence[str]) -> Deferred[int]:
         """
@@ -228,9 +255,12 @@ class ListeningService(MultiService):
 
     def stay(self) -> None:
         """
-        Serve as before `leave`: accept connections and open rooms. Rooms that were given away stay where they
-        are.
+        Serve as before `leave` or `drain`: accept connections and open rooms. Rooms that were given away stay
+        where they are.
         """
+        if self._isDrained:
+            self._isDrained = False
+            self.engine.stay()
         if self._hasLeft:
             self._hasLeft = False
             self._listeners.resume()
@@ -264,7 +294,7 @@ class ListeningService(MultiService):
         if self._stop.isRunning:
             self._stop.startAfterwards(self.startService)
             return
-        self._isStopped = self._hasLeft = self._hasEngineFailed = False
+        self._isStopped = self._hasLeft = self._isDrained = self._hasEngineFailed = False
         super().startService()
         self._engineStart.begin()
         self.stallDetector.start()

@@ -22,8 +22,10 @@ class Route:
 
     def matches(self, handshake: Handshake) -> bool:
         """Return whether a request is for this application."""
-        if not self.isOfHost(handshake):
-            return False
+        return self.isOfHost(handshake) and self.matchesPath(handshake)
+
+    def matchesPath(self, handshake: Handshake) -> bool:
+        """Return whether the path of a request is that of this route, whatever its host."""
         if self.path is None:
             return True
         path = handshake.path
@@ -46,10 +48,17 @@ class Routes(list[Route]):
 
     #: Whether any application is not plain. Servers without rooms skip the search for them.
     hasRooms = False
+    #: How many routes stay the last, whichever are added later.
+    _lasting = 0
 
-    def add(self, application: Application, host: str | None, path: str | None) -> None:
-        """Add a route, to be tried last."""
-        self.append(Route(None if host is None else splitHost(host), path, application))
+    def add(self, application: Application, host: str | None, path: str | None, isLast: bool = False) -> None:
+        """Add a route, to be tried after the earlier ones; if it `isLast`, also after most later ones."""
+        route = Route(None if host is None else splitHost(host), path, application)
+        if isLast:
+            self._lasting += 1
+            self.append(route)
+        else:
+            self.insert(len(self) - self._lasting, route)
         if not application.isPlain:
             self.hasRooms = True
 

@@ -216,7 +216,7 @@ class Deadline:
 
 
 async def inBatches(
-    clock: IReactorTime, items: list[Any], size: int, pause: float, do: Callable[[Any], None]
+    clock: IReactorTime, items: list[Any], size: int, pause: float, do: Callable[[Any], object]
 ) -> None:
     """Call `do` with each item: `size` items at a time, with `pause` seconds between."""
     for start in range(0, len(items), size):

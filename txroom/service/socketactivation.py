@@ -122,7 +122,7 @@ def socketsOfProcess() -> ListenFDs:
     found = socketsHandedDown()
     if found.inheritedDescriptors():
         return found
-    return unnamed(_environmentAtStart(), os.getpid())
+    return unnamed({**environmentAtStart(), **os.environ}, os.getpid())
 
 
 def unnamed(environment: Mapping[str, str], process: int) -> ListenFDs:
@@ -133,7 +133,7 @@ def unnamed(environment: Mapping[str, str], process: int) -> ListenFDs:
     return ListenFDs(list(range(_START, _START + int(count))))
 
 
-def _environmentAtStart() -> dict[str, str]:
+def environmentAtStart() -> dict[str, str]:
     """
     Return the variables that this process was started with. Twisted removes some from `os.environ` when it is
     imported.

@@ -21,7 +21,7 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
-from ..http.factory import ALPN
+from ..http.names import ALPN
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 

@@ -14,12 +14,44 @@ from typing import Any
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..core.twistedinternet import lockedPath
 
 LOCK_SUFFIX = ".lock"
+
+
+class SocketError(CannotListenError):
+    """
+    A UNIX socket can't be opened. The text is one line that says what is wrong, and what to do.
+
+    Args:
+        path: The path of the socket.
+        error: What has happened: an `OSError`, or a text if its lock is held.
+    """
+
+    def __init__(self, path: str, error: Any) -> None:
+        super().__init__(None, path, error)
+        self._why = _whyOf(path, error)
+
+    def __str__(self) -> str:
+        return f"UNIX socket {self.port.replace(chr(0), '@')}: {self._why}"
+
+
+def _whyOf(path: str, error: Any) -> str:
+    number = getattr(error, "errno", None)
+    if number == errno.ENOENT:
+        return "must be in a directory that exists"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "must be in a directory that this process may write to"
+    if isinstance(error, OSError) and number != errno.EADDRINUSE:
+        return error.strerror or str(error)
+    if connectError(path) == 0:
+        return "another process listens there; stop it, or choose another path"
+    return f"is taken; if no process uses it, remove it and {path}{LOCK_SUFFIX}"
 
 
 @implementer(IStreamServerEndpoint)
@@ -35,12 +67,20 @@ class UNIXSocketEndpoint:
         self._endpoint = endpoint
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen. Fails with `CannotListenError` if another process listens."""
+        """Listen. Fails with `SocketError`, if another process listens for example."""
         path = lockedPath(self._endpoint)
         if path is not None:
             removeStaleLock(path)
         listening: Deferred[IListeningPort] = self._endpoint.listen(protocolFactory)
-        return listening
+        return listening.addErrback(self._failed, path)
+
+    def _failed(self, failure: Failure, path: str | None) -> Any:
+        error = failure.value
+        if isinstance(error, CannotListenError):
+            return Failure(SocketError(os.fsdecode(error.port), error.socketError))
+        if isinstance(error, OSError) and path is not None:  # from its lock
+            return Failure(SocketError(path, error))
+        return failure
 
 
 def removeStaleLock(path: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, cast, overload
 
 from autobahn.websocket.compress import PerMessageDeflateOffer
 from autobahn.websocket.types import ConnectingRequest
@@ -24,6 +24,7 @@ from .. import Application, Connection, Room, RoomApplication, Server
 from ..client import ClientOptions
 from ..client.transport import absolute
 from ..core.interfaces import ProtocolFactory
+from ..rooms.contract.notices import NotifyResult
 from .clients import Client, ClientProtocol, MemoryEndpoint, RawClient, RawProtocol, TCPClient, clientFactory
 from .makers import serverOf
 from .network import PORT, MemoryReactor, MemorySocket
@@ -400,6 +401,14 @@ class RoomHarness:
                 return Trace(application.registrations[name])
         names = [name for application in self._roomApplications for name in application.registrations]
         raise LookupError(f"no rooms are registered as {name!r}; the registered names are {names}")
+
+    def notify(self, userId: str, type: str, data: Any = None, **options: Any) -> NotifyResult:
+        """
+        Send a notification to a user, and let it arrive. The arguments are those of `Server.notify`.
+
+        Clients of the user receive it if they `listen`.
+        """
+        return cast(NotifyResult, self.resultOf(self.server.notify(userId, type, data, **options)))
 
     def resultOf(self, deferred: Deferred[Any]) -> Any:
         """

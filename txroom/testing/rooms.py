@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomState, Sent
+from ..client import ClientOptions, ClientState, Loss, Member, Room, RoomStatus, Sent
 from ..client.baseclient import BaseClient
 from ..client.connection import Attempt, WebSocket
 from ..client.transport import Connector
@@ -39,6 +39,15 @@ def resultOf(clock: MemoryReactor, deferred: Deferred[Result], what: str) -> Res
     return result
 
 
+def _taken(arrived: list[tuple[str, Any]], type: str, lack: Callable[[], str]) -> Any:
+    """Take the first of that type from a list, and return its data; raise with `lack()` if there is none."""
+    for index, (each, data) in enumerate(arrived):
+        if each == type:
+            del arrived[index]
+            return data
+    raise AssertionError(lack())
+
+
 class RoomClient:
     """
     A client of rooms; made by `RoomHarness.client`.
@@ -61,6 +70,10 @@ class RoomClient:
         self._connector = Connector(url, endpoint, clock, options)
         #: The client of ``txroom.client``, for what this class does not offer.
         self.client = BaseClient(self._connect, clock, Room, options)
+        #: The received notifications that `expectNotification` has not taken: type and data, in order.
+        self.notifications: list[tuple[str, Any]] = []
+        #: How many notifications the server has dropped before this client received them.
+        self.droppedNotifications = 0
 
     def _connect(self, attempt: Attempt) -> WebSocket:
         return FaultyWebSocket(attempt, self._connector, self.outgoing, self.incoming, self._clock)
@@ -122,6 +135,35 @@ class RoomClient:
 
     def _result(self, deferred: Deferred[Result], what: str) -> Result:
         return resultOf(self._clock, deferred, f"{what} of {self!r}")
+
+    # -- notifications
+
+    def listen(self) -> None:
+        """
+        Ask for the notifications of the user, which `notifications` then has. Without this, the server keeps
+        them. Those that have arrived are acknowledged 0.05 s later.
+        """
+        self.client.on("notifyDropped", self._dropped)
+        self.client.on("notify", lambda type, data: self.notifications.append((type, data)))
+        self._clock.flush()
+
+    def _dropped(self, count: int) -> None:
+        self.droppedNotifications += count
+
+    def expectNotification(self, type: str) -> Any:
+        """
+        Take the next notification of that type and return its data. Those of other types stay.
+
+        Raises:
+            AssertionError: There is none. The text lists those that have arrived instead.
+        """
+        return _taken(
+            self.notifications, type, lambda: f"no notification {type!r} has arrived; {self._news()}"
+        )
+
+    def _news(self) -> str:
+        came = ", ".join(f"{type!r} {data!r}" for type, data in self.notifications) or "none"
+        return f"there is: {came}; the client is {self.state.value}"
 
     # -- the network
 
@@ -197,7 +239,7 @@ class JoinedRoom:
             self.closeInfo = CloseInfo(*args)
 
     def __repr__(self) -> str:
-        return f"<JoinedRoom {self.name!r} {self.id} {self.state.value}>"
+        return f"<JoinedRoom {self.name!r} {self.id} {self.status.value}>"
 
     # -- properties
 
@@ -217,9 +259,9 @@ class JoinedRoom:
         return self.room.member
 
     @property
-    def state(self) -> RoomState:
-        """The state of the membership: "joined", "away", "resuming", "left"."""
-        return self.room.state
+    def status(self) -> RoomStatus:
+        """The status of the membership: "joined", "away", "resuming", "left"."""
+        return self.room.status
 
     @property
     def members(self) -> list[Member]:
@@ -242,6 +284,11 @@ class JoinedRoom:
         return self.room.offset
 
     @property
+    def state(self) -> Any:
+        """The state that the room declares, as this client has it; see `Room.state`."""
+        return self.room.state
+
+    @property
     def closeCode(self) -> int | None:
         """The code with which the membership ended; `None` if it has not ended."""
         return None if self.closeInfo is None else self.closeInfo.code
@@ -255,11 +302,7 @@ class JoinedRoom:
         Raises:
             AssertionError: There is no such message. The text lists what has arrived instead.
         """
-        for index, (each, data) in enumerate(self.messages):
-            if each == type:
-                del self.messages[index]
-                return data
-        raise AssertionError(f"no message {type!r} has arrived; {self._news()}")
+        return _taken(self.messages, type, lambda: f"no message {type!r} has arrived; {self._news()}")
 
     def expectNone(self, type: str | None = None) -> None:
         """
@@ -272,12 +315,32 @@ class JoinedRoom:
             expected = "no message" if type is None else f"no message {type!r}"
             raise AssertionError(f"{expected} must have arrived; {self._news()}")
 
+    def until(self, isSo: Callable[[Any], object], *, seconds: float = 5.0) -> None:
+        """
+        Let time pass until `isSo(state)` is true, from one event of the clock to the next.
+
+        Args:
+            isSo: A function of `state`.
+            seconds: How much time may pass at most.
+
+        Raises:
+            AssertionError: It is not true within that time. The text has the state.
+        """
+        end = self._clock.seconds() + seconds
+        while not isSo(self.state):
+            times = [call.getTime() for call in self._clock.getDelayedCalls()]
+            if not times or min(times) > end:
+                raise AssertionError(
+                    f"it has not come true within {seconds:g} s; the state is {self.state!r}; {self._news()}"
+                )
+            self._clock.advance(max(0.0, min(times) - self._clock.seconds()))
+
     def _news(self) -> str:
         """Return what has arrived and what has gone wrong, to explain why a test has failed."""
         came = ", ".join(f"{type!r} {data!r}" for type, data in self.messages) or "nothing"
         errors = "".join(f"; error: {error}" for error in self.errors)
         how = "" if self.closeInfo is None else f" ({self.closeInfo.code} {self.closeInfo.reason})".rstrip()
-        return f"there is: {came}{errors}; the room is {self.state.value}{how}"
+        return f"there is: {came}{errors}; the room is {self.status.value}{how}"
 
     # -- sending
 

@@ -15,7 +15,7 @@ from .. import Client, Room
 from ..rooms.registration import Registration
 
 #: The hooks that are recorded: those that tell a room what happens. Hooks that ask a room something
-#: (`canJoin`, `snapshot`, `userId`) and `onTick` are not recorded.
+#: (`canJoin`, `snapshot`, `userId`, `inspect`) and `onTick` are not recorded.
 HOOKS = (
     "onCreate",
     "onAuth",

@@ -3,7 +3,6 @@
 import { Client } from "./txroom.js";
 
 const $ = (id) => document.getElementById(id);
-const client = new Client(new URL("rooms", location.href));
 
 // Times are in milliseconds.
 const CUT = 5000; // how long the connection stays cut
@@ -16,6 +15,9 @@ const animals = "Otter Heron Lynx Finch Badger Marten Plover Ibex Wren Stoat Osp
 const moods = "Calm Brave Quick Merry Bold Keen Wry Deft Gentle Bright".split(" ");
 const pick = (list) => list[Math.floor(Math.random() * list.length)];
 
+const me = await person();
+const client = new Client(new URL(`rooms?user=${me.id}`, location.href));
+
 let room = null; // the current room
 let place = null; // its topic, or GAME
 let receiver = null; // the receiver of private messages: {member, name}
@@ -24,6 +26,44 @@ let awaySince = null;
 let visit = 0; // how many rooms were entered
 const mine = new Set(); // the ids of this page's memberships
 const waiting = []; // the items of the log that are waiting for the connection
+
+// -- who this page is
+
+/**
+ * Returns who this page is: {id, name}. Each open tab is somebody else, and who was here before the tab was closed is
+ * here again in a new one. The id is a secret, because whoever knows it gets the notifications.
+ */
+async function person() {
+  const former = sessionStorage.getItem("person"); // this tab before it was loaded again
+  if (former) hold(former);
+  for (const one of known()) if (one.id === former || (!former && (await hold(one.id, true)))) return one;
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const id = former ?? [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (!former) hold(id);
+  return { id, name: sessionStorage.getItem("name") || `${pick(moods)} ${pick(animals)}` };
+}
+
+/** Marks a person as taken, as long as this page is open. Returns whether nobody else is that person. */
+function hold(id, ifAvailable = false) {
+  return new Promise((resolve) => {
+    if (!navigator.locks) return resolve(false); // the page comes without TLS from another computer
+    void navigator.locks.request(`txroom demo ${id}`, { ifAvailable }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise(() => {});
+    });
+  });
+}
+
+/** Who was here in this browser. */
+function known() {
+  return JSON.parse(localStorage.getItem("people") ?? "[]");
+}
+
+/** Keeps the name of this person for the next time. */
+function remember(name) {
+  me.name = name;
+  localStorage.setItem("people", JSON.stringify([me, ...known().filter(({ id }) => id !== me.id)].slice(0, 20)));
+}
 
 // -- helpers
 
@@ -86,15 +126,15 @@ client.on("disconnected", ({ code }) => status("closed", code === 1000 ? "not co
 client.on("error", (error) => note(error.message));
 
 $("cut").onclick = () => {
-  if (room === null || room.state === "left") enter(place);
-  else client.reconnect(room.state === "joined" ? CUT : 0);
+  if (room === null || room.status === "left") enter(place);
+  else client.reconnect(room.status === "joined" ? CUT : 0);
 };
 
 function label() {
-  const state = room?.state ?? "left";
+  const status = room?.status ?? "left";
   $("cut").disabled = false;
-  $("cut").textContent = { joined: "Cut the connection", left: "Join again" }[state] ?? "Reconnect now";
-  $("send").disabled = state === "left";
+  $("cut").textContent = { joined: "Cut the connection", left: "Join again" }[status] ?? "Reconnect now";
+  $("send").disabled = status === "left";
 }
 
 // -- being in a room
@@ -202,7 +242,7 @@ function people() {
   $("count").textContent = metas.length || "";
   replace($("people"), metas.map((meta) => {
     const isMe = meta.member === me;
-    const isAway = isMe ? room.state !== "joined" : Boolean(meta.away);
+    const isAway = isMe ? room.status !== "joined" : Boolean(meta.away);
     const remark = [isMe && "you", isAway && "away", meta.points].filter((part) => part || part === 0).join(" · ");
     const item = entry(meta.name, remark, () => address(meta));
     item.className = isAway ? "away" : "";
@@ -226,7 +266,11 @@ function address(meta) {
 
 $("to").querySelector("button").onclick = () => address(null);
 $("name").oninput = () => paint($("name"), $("name").value);
-$("name").onchange = () => room?.state !== "left" && $("name").value.trim() && room?.send("rename", myName());
+$("name").onchange = () => {
+  if (!$("name").value.trim()) return;
+  remember(myName());
+  if (room?.status !== "left") room?.send("rename", myName());
+};
 
 const typists = new Map();
 let toldAt = -Infinity;
@@ -250,7 +294,7 @@ function showTypists() {
 
 $("text").oninput = () => {
   const now = performance.now();
-  if (receiver || room?.state !== "joined" || now - toldAt < TYPING / 2) return;
+  if (receiver || room?.status !== "joined" || now - toldAt < TYPING / 2) return;
   toldAt = now;
   room.send("typing", null, { volatile: true });
 };
@@ -305,12 +349,34 @@ function whispered({ from, name, to, text }) {
   waitAtEnd();
 }
 
+// -- what others have whispered while this person was away
+
+client.on("notify:whispered", ({ name, text, topic }) => {
+  const item = element("li"), who = element("b", name), close = element("button", "×", "link");
+  const place = element("button", titleOf(topic), "link");
+  paint(who, name);
+  close.type = place.type = "button";
+  close.ariaLabel = "Close";
+  place.onclick = () => enter(topic);
+  close.onclick = () => {
+    item.remove();
+    $("missed").hidden = !$("missed").childElementCount;
+  };
+  const head = element("span", " only to you, in ");
+  head.prepend(who);
+  head.append(place);
+  item.append(head, close, element("p", text));
+  $("missed").append(item);
+  $("missed").hidden = false;
+});
+client.on("notifyDropped", (count) => note(`You have missed ${count} more private messages, which the server has not kept.`));
+
 $("form").onsubmit = (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
   if (!text || room === null) return;
   try {
-    const item = room.state === "joined" ? null : wait(text, receiver?.name);
+    const item = room.status === "joined" ? null : wait(text, receiver?.name);
     const done = receiver ? room.call("whisper", { to: receiver.member, text }, { timeout: 60_000 }) : room.send("say", text);
     done.catch((error) => {
       unwait(item);
@@ -445,6 +511,7 @@ window.onhashchange = () => topicOfPage() !== place && enter(topicOfPage());
 // -- after a reload the page continues its membership, with room.reconnectionToken
 
 addEventListener("pagehide", () => {
+  sessionStorage.setItem("person", me.id);
   sessionStorage.setItem("name", $("name").value);
   sessionStorage.setItem("place", place);
   sessionStorage.setItem("token", room?.reconnectionToken ?? "");
@@ -452,9 +519,9 @@ addEventListener("pagehide", () => {
 
 /** Takes what the former page has stored. It is taken once, so a duplicated tab is another member. */
 function inherited() {
-  const [name, formerPlace, token] = ["name", "place", "token"].map((key) => sessionStorage.getItem(key));
+  const [formerPlace, token] = ["place", "token"].map((key) => sessionStorage.getItem(key));
   sessionStorage.clear();
-  return { name, token: formerPlace === topicOfPage() ? token : null };
+  return formerPlace === topicOfPage() ? token : null;
 }
 
 // While the keyboard of a phone is open, the page is as high as its visible part.
@@ -463,8 +530,9 @@ window.visualViewport?.addEventListener("resize", () => {
   follow();
 });
 
-const { name, token } = inherited();
-$("name").value = name || `${pick(moods)} ${pick(animals)}`;
+const token = inherited();
+$("name").value = me.name;
+remember(me.name);
 paint($("name"), $("name").value);
-$("url").textContent = client.url;
+$("url").textContent = client.url.split("?")[0];
 enter(topicOfPage(), token);

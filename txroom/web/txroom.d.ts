@@ -157,13 +157,19 @@ export interface Options {
    */
   maxPayload?: number;
   /**
+   * The id of the device for the user's notifications, 1 to 64 characters; null means that there is none. Default: an
+   * id that the client makes and keeps in `localStorage` when there is a listener for notifications; null where there
+   * is no `localStorage`. The user's next page on this device gets what the pages before have not acknowledged.
+   */
+  device?: string | null;
+  /**
    * Whether the client joins the room again, as a new member, if the server no longer knows the membership;
    * default true.
    */
   rejoin?: boolean;
   /**
-   * The object that emits "online", "offline" and "visibilitychange"; default: `globalThis`, which is the window in
-   * a page. Null means that there is none.
+   * The object that emits "online", "offline", "visibilitychange" and "pagehide"; default: `globalThis`, which is
+   * the window in a page. Null means that there is none.
    */
   events?: Pick<EventTarget, "addEventListener" | "removeEventListener"> | null;
   /** The source of time and timers; for tests. */
@@ -175,7 +181,7 @@ export interface Options {
 /**
  * The default of every option of a {@link Client}.
  *
- * `WebSocket` and `events` are undefined here: a new client looks them up, so this module can be imported
+ * `WebSocket`, `device` and `events` are undefined here: a new client looks them up, so this module can be imported
  * anywhere.
  */
 export const DEFAULTS: Readonly<Required<Options>>;
@@ -211,11 +217,31 @@ export interface Loss<Snapshot = any> {
 /** The state of a client's connection: see {@link Client}. */
 export type ClientState = "idle" | "connecting" | "open" | "waiting" | "closed";
 
-/** The state of a membership: see {@link Room}. */
-export type RoomState = "joined" | "away" | "resuming" | "left";
+/** The status of a membership: see {@link Room}. */
+export type RoomStatus = "joined" | "away" | "resuming" | "left";
+
+/**
+ * A change of a room's state. Those of objects, Maps and arrays that come or go are before those of plain values, so a
+ * program knows an object before the values in it.
+ */
+export interface StateChange {
+  /** The object, Map or array that has changed, and is in `room.state` now. */
+  target: any;
+  /** The name of the field, the key in the Map, or the first index that has changed in the array. */
+  key: any;
+  /** The new value; undefined: the entry is gone. Of an array: the new items from that index on. */
+  value: any;
+  /** The value before; undefined: the entry is new. Of an array: the items before. */
+  former: any;
+}
 
 /** The events of a room. Use `room.onMessage` for a type of message that has the name of an event. */
 export interface RoomEvents {
+  /**
+   * The state of the room has changed, all at once: by one patch, or by a state that replaces it. Each `Room` object
+   *   gets its first event when its listeners can be added, with all that there is.
+   */
+  state: (changes: StateChange[]) => void;
   /** Members joined or left, or their metas changed. */
   presence: (members: Member[], joined: Member[], left: Member[]) => void;
   /** The connection is lost. The client queues what you send. */
@@ -242,6 +268,13 @@ export interface ClientEvents {
   bye: (bye: { code: number; retryAfter: number }) => void;
   /** A heartbeat has measured the round-trip time. */
   latency: (milliseconds: number) => void;
+  /** A notification for the user. "notify:friend" is the event of those of the type "friend", and so on. */
+  notify: (type: string, data: any) => unknown;
+  /**
+   * So many notifications were dropped at the server before the next one, or before now if the client has just
+   *   connected: the user's queue was full, or they were too old.
+   */
+  notifyDropped: (count: number) => void;
   /** An error that no promise reports. If there is no listener, the client writes it to the console. */
   error: (error: any) => void;
 }
@@ -292,14 +325,14 @@ export function mayReconnect(code: number, reason?: string): boolean;
  * Each join returns a new `Room` object, with its own listeners. Joins that lead to the same room share one
  * membership, which ends when `leave()` was called on the last of these objects.
  *
- * `state` is one of
+ * `status` is one of
  *
  * - "joined": the connection is open, and the client is a member of the room;
  * - "away": the connection is lost, or the room is temporarily unavailable;
  * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
  * - "left": the client is no longer in the room; the event "left" says why.
  *
- * While the state is "away" or "resuming", the client queues messages.
+ * While the status is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
@@ -320,8 +353,35 @@ export class Room<Messages extends object = any> {
   readonly snapshot: any;
   /** The client that joined the room. */
   readonly client: Client;
-  /** The state of the membership, see above. */
-  readonly state: RoomState;
+  /**
+   * The state that the room declares: an object whose fields have numbers, texts, booleans, null, objects, Maps and
+   * arrays as values; null if the room has no state. Don't change it: the next patch expects it as it is.
+   *
+   * It is there when the join has succeeded, and changes when the room emits "state". Integers of the types `Int64` and
+   * `Uint64` are BigInts. After a lost connection the objects, Maps and arrays are the same as before, as far as they
+   * have the same places in the state.
+   */
+  readonly state: any;
+  /**
+   * The version of the state; null if there is none. The server counts it up with each patch, and sends no patch if
+   * nothing has changed.
+   */
+  readonly stateVersion: number | null;
+  /** When the last change of the state has arrived, by the clock of the client: `performance.now()`. */
+  readonly stateTime: number;
+  /**
+   * The number of the last message or call that was sent to this membership, or is queued for it. The numbers count
+   * from 1, without volatile messages.
+   */
+  readonly sent: number;
+  /**
+   * The number of the last message or call that the server has handled. At the event "state", the state has the effects
+   * of all messages up to this one, and of none behind it, if their handlers change the state before they await
+   * anything: apply the inputs behind it again to what the server says. After "lost" the numbers may begin anew.
+   */
+  readonly handled: number;
+  /** The status of the membership, see above. */
+  readonly status: RoomStatus;
   /** The offset of the last message received. */
   readonly offset: number;
   /** The id of the log to which the offset belongs. A room that is created again has another one. */
@@ -424,13 +484,14 @@ export class Room<Messages extends object = any> {
  *
  * `state` is one of
  *
- * - "idle": the client needs no connection; it connects at the next join or request;
+ * - "idle": the client needs no connection; it connects at the next join or request, and when a listener for
+ *   notifications is added;
  * - "connecting": the client is trying to connect;
  * - "open": the connection is open;
  * - "waiting": the connection is lost, and the client waits before it connects again;
  * - "closed": you have called `close()`; the client does not connect any more.
  *
- *     idle --join, request--> connecting --opened--> open
+ *     idle --join, request, listener--> connecting --opened--> open
  *     connecting, open --lost--> waiting --delay over--> connecting
  *     any --final close code, nothing left to do--> idle
  *     any --close()--> closed
@@ -456,10 +517,22 @@ export class Client {
   readonly latency: number | undefined;
   /** Calls `listener` at one of the client's events, see {@link ClientEvents}. Returns a function that removes it. */
   on<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): Off;
+  /**
+   * Calls `listener(data)` for the user's notifications of one type; "notify:friend" is the name for the type "friend".
+   *
+   * With the first listener of such a name, or of "notify", the client connects and asks for the notifications. It
+   * acknowledges each when its listeners, and the promises that they return, have ended. Add all of these listeners in
+   * the same turn of the event loop: a notification whose type has no listener counts as received.
+   */
+  on(name: `notify:${string}`, listener: (data: any) => unknown): Off;
   /** Calls `listener` only at the next event of that name. */
   once<Name extends keyof ClientEvents>(name: Name, listener: ClientEvents[Name]): Off;
+  /** Calls `listener` only for the next notification of that type. Later ones wait for another listener. */
+  once(name: `notify:${string}`, listener: (data: any) => unknown): Off;
   /** Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name. */
   off<Name extends keyof ClientEvents>(name: Name, listener?: ClientEvents[Name]): void;
+  /** Removes a listener for the notifications of one type, or all of them. */
+  off(name: `notify:${string}`, listener?: (data: any) => unknown): void;
   /** The rooms that the client has joined and not left, one for each join. */
   readonly joined: Room[];
   /**
@@ -468,8 +541,9 @@ export class Client {
    * The promise rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout`
    * or the connection is lost before the answer; with "timeout" if the server or `auth` does not answer in this time;
    * with "unauthorized" if `auth` fails; with "badRequest" or "invalidData" if the name or the options are wrong. After
-   * a lost connection the client does not repeat the request, because it may already be a member. A client that no
-   * txroom server has ever answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
+   * a lost connection the client repeats the request only if the server has announced the end of the connection, for
+   * example for a deploy; otherwise the client may already be a member. A client that no txroom server has ever
+   * answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
    *
    * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
    * pass `prepare`, the client calls it with the room before the promise resolves.
@@ -517,7 +591,8 @@ export class Client {
   /**
    * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
    *
-   * Does nothing if the client needs no connection: before the first join, and after `close`.
+   * Does nothing if the client needs no connection: before the first join, if there is no listener for notifications,
+   * and after `close`.
    */
   reconnect(delay?: number): void;
   /**

@@ -144,12 +144,16 @@ export const CloseCode = Object.freeze({
  * @property {number} [maxPayload]
  *   The largest frame that the client sends, in bytes; default 1 048 576. Set it to the server's `maxPayload`,
  *   because the server closes the connection after a larger frame.
+ * @property {string | null} [device]
+ *   The id of the device for the user's notifications, 1 to 64 characters; null means that there is none. Default: an
+ *   id that the client makes and keeps in `localStorage` when there is a listener for notifications; null where there
+ *   is no `localStorage`. The user's next page on this device gets what the pages before have not acknowledged.
  * @property {boolean} [rejoin]
  *   Whether the client joins the room again, as a new member, if the server no longer knows the membership;
  *   default true.
  * @property {Pick<EventTarget, "addEventListener" | "removeEventListener"> | null} [events]
- *   The object that emits "online", "offline" and "visibilitychange"; default: `globalThis`, which is the window in
- *   a page. Null means that there is none.
+ *   The object that emits "online", "offline", "visibilitychange" and "pagehide"; default: `globalThis`, which is
+ *   the window in a page. Null means that there is none.
  * @property {Clock} [clock] The source of time and timers; for tests.
  * @property {() => number} [random] A function that returns a number from 0 to 1, for the delays; for tests.
  */
@@ -157,7 +161,7 @@ export const CloseCode = Object.freeze({
 /**
  * The default of every option of a {@link Client}.
  *
- * `WebSocket` and `events` are undefined here: a new client looks them up, so this module can be imported
+ * `WebSocket`, `device` and `events` are undefined here: a new client looks them up, so this module can be imported
  * anywhere.
  *
  * @type {Readonly<Required<Options>>}
@@ -179,6 +183,7 @@ export const DEFAULTS = Object.freeze({
   window: 64,
   maxBuffered: 256,
   maxPayload: 1_048_576,
+  device: /** @type {any} */ (undefined),
   rejoin: true,
   events: /** @type {any} */ (undefined),
   clock: Object.freeze(
@@ -235,15 +240,29 @@ export const DEFAULTS = Object.freeze({
  */
 
 /**
- * The state of a membership: see {@link Room}.
+ * The status of a membership: see {@link Room}.
  *
- * @typedef {"joined" | "away" | "resuming" | "left"} RoomState
+ * @typedef {"joined" | "away" | "resuming" | "left"} RoomStatus
+ */
+
+/**
+ * A change of a room's state. Those of objects, Maps and arrays that come or go are before those of plain values, so a
+ * program knows an object before the values in it.
+ *
+ * @typedef {object} StateChange
+ * @property {any} target The object, Map or array that has changed, and is in `room.state` now.
+ * @property {any} key The name of the field, the key in the Map, or the first index that has changed in the array.
+ * @property {any} value The new value; undefined: the entry is gone. Of an array: the new items from that index on.
+ * @property {any} former The value before; undefined: the entry is new. Of an array: the items before.
  */
 
 /**
  * The events of a room. Use `room.onMessage` for a type of message that has the name of an event.
  *
  * @typedef {object} RoomEvents
+ * @property {(changes: StateChange[]) => void} state
+ *   The state of the room has changed, all at once: by one patch, or by a state that replaces it. Each `Room` object
+ *   gets its first event when its listeners can be added, with all that there is.
  * @property {(members: Member[], joined: Member[], left: Member[]) => void} presence
  *   Members joined or left, or their metas changed.
  * @property {(ending: Ending) => void} reconnecting
@@ -267,6 +286,11 @@ export const DEFAULTS = Object.freeze({
  * @property {(bye: { code: number; retryAfter: number }) => void} bye
  *   The server will close the connection, and asks the client to wait `retryAfter` seconds.
  * @property {(milliseconds: number) => void} latency A heartbeat has measured the round-trip time.
+ * @property {(type: string, data: any) => unknown} notify
+ *   A notification for the user. "notify:friend" is the event of those of the type "friend", and so on.
+ * @property {(count: number) => void} notifyDropped
+ *   So many notifications were dropped at the server before the next one, or before now if the client has just
+ *   connected: the user's queue was full, or they were too old.
  * @property {(error: any) => void} error
  *   An error that no promise reports. If there is no listener, the client writes it to the console.
  */
@@ -343,6 +367,10 @@ const ALLOWED = {
   window: isWhole(1, 64),
   maxBuffered: isWhole(0, Number.MAX_SAFE_INTEGER),
   maxPayload: isWhole(1, Number.MAX_SAFE_INTEGER),
+  device: [
+    (value) => value === null || (isText(value) && value !== "" && [...value].length <= MAX_DEVICE),
+    "a string of 1 to 64 characters, or null",
+  ],
   rejoin: [(value) => typeof value === "boolean", "true or false"],
   events: [(value) => value === null || isFunction(value.addEventListener), "an EventTarget, or null"],
   clock: [
@@ -408,6 +436,7 @@ export class TxroomError extends Error {
 // -- codes
 
 const ABNORMAL = 1006;
+const POLICY_VIOLATION = 1008;
 
 /** After these codes the client does not reconnect, since the same error would happen again. */
 const FINAL = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
@@ -422,7 +451,7 @@ const MAX_INTERNAL = 5;
  *
  * @internal
  * @typedef {object} Meaning
- * @property {"retry" | "rejoin"} [comeback]
+ * @property {"retry" | "rejoin"} [fallback]
  *   What the client does if the server refuses a resume with this error: it resumes again after a delay, or joins
  *   again as another member. Without this property the membership ends.
  * @property {number} [left] The code of the event "left" if the membership ends with this error; default 4008.
@@ -434,14 +463,14 @@ const MAX_INTERNAL = 5;
 /** The errors to which the client reacts in a special way. @type {Map<string, Meaning>} */
 const ERRORS = new Map(
   Object.entries({
-    noSuchRoom: { comeback: "rejoin", left: CloseCode.noSuchRoom, refused: CloseCode.noSuchRoom },
-    roomGone: { comeback: "rejoin" },
-    unauthorized: { comeback: "rejoin", left: CloseCode.unauthorized, refused: CloseCode.unauthorized },
+    noSuchRoom: { fallback: "rejoin", left: CloseCode.noSuchRoom, refused: CloseCode.noSuchRoom },
+    roomGone: { fallback: "rejoin" },
+    unauthorized: { fallback: "rejoin", left: CloseCode.unauthorized, refused: CloseCode.unauthorized },
     forbidden: { left: CloseCode.kicked, refused: CloseCode.unauthorized },
-    timeout: { comeback: "retry" },
-    rateLimited: { comeback: "retry", left: CloseCode.rateAbuse },
-    unavailable: { comeback: "retry" },
-    internal: { comeback: "retry" },
+    timeout: { fallback: "retry" },
+    rateLimited: { fallback: "retry", left: CloseCode.rateAbuse },
+    unavailable: { fallback: "retry" },
+    internal: { fallback: "retry" },
   }),
 );
 
@@ -473,7 +502,7 @@ const errorOf = (code) => CLOSES.get(code) ?? "unavailable";
  * @param {number} code @param {string} [reason] @returns {boolean}
  */
 export function mayReconnect(code, reason = "") {
-  return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === 1008 && TOO_SLOW.has(reason)));
+  return !(code >= 4000 && code <= 4099) && (!FINAL.has(code) || (code === POLICY_VIOLATION && TOO_SLOW.has(reason)));
 }
 
 /**
@@ -483,7 +512,8 @@ export function mayReconnect(code, reason = "") {
  */
 function closeOfStatus(status) {
   if (status === 404 || status === 410) return CloseCode.noSuchRoom;
-  return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? CloseCode.unauthorized : undefined;
+  if (status === 401 || status === 403) return CloseCode.unauthorized;
+  return status >= 400 && status <= 499 && ![408, 425, 429].includes(status) ? POLICY_VIOLATION : undefined;
 }
 
 /** @type {(code: number) => boolean} */
@@ -503,6 +533,12 @@ const MAX_OPTIONS = 16_384;
 const MAX_MEMBERS = 100_000;
 /** How many calls of the server the handlers may be answering at once. */
 const MAX_ANSWERING = 1_000;
+/** The longest id of a device, in characters. */
+const MAX_DEVICE = 64;
+/** For how many types of messages the client warns that there is no listener. */
+const MAX_WARNED = 100;
+/** How many notifications the client keeps while there is no listener; the server sends at most 64. */
+const MAX_NOTIFICATIONS = 1_000;
 /** The longest time, in seconds, that the server can make the client wait before it reconnects. */
 const MAX_RETRY_AFTER = 3_600;
 
@@ -540,6 +576,8 @@ const optional = (is) => (value) => value === null || value === undefined || is(
  * @property {number | null} [memberCount] The number of all members, if `members` is not complete.
  * @property {number | null} [membersAfter] The position after which the frame `members` lists the others.
  * @property {unknown} [snapshot]
+ * @property {number | null} [stateVersion] The version of the state after what follows; null: the room has no state.
+ * @property {any[] | null} [schema] The types of the state, if all of it follows.
  */
 
 /** @type {Is} */
@@ -553,7 +591,8 @@ const isMembership = (value) =>
   optional(isCount)(value.accepted) &&
   optional(isMembers)(value.members) &&
   optional(isCount)(value.memberCount) &&
-  optional(isCount)(value.membersAfter);
+  optional(isCount)(value.membersAfter) &&
+  optional(isCount)(value.stateVersion);
 
 /** The answer to the frame `members`. @type {Is} */
 const isPage = (value) =>
@@ -568,8 +607,12 @@ const FRAMES = new Map([
   ["reply", [isCount, isAnything]],
   ["error", [optional(isCount), optional(isText), isText, optional(isText), isAnything]],
   ["call", [isCount, isText, isText, isAnything]],
+  ["state", [isText, isCount, isText]],
+  ["patch", [isText, isCount, isCount, isText]],
   ["presence", [isText, isMembers, isMembers, optional(isCount), optional(isCount)]],
   ["bye", [isCount, optional(isNumber)]],
+  ["notified", [isText, isCount, optional(isCount)]],
+  ["notify", [optional(isText), isCount, isText, isAnything, optional(isCount)]],
 ]);
 
 /**
@@ -769,24 +812,265 @@ class Emitter {
     return this.#listeners.has(name);
   }
 
+  /** Whether an event whose name begins with `prefix` has a listener. @param {string} prefix */
+  hasAny(prefix) {
+    return [...this.#listeners.keys()].some((name) => name.startsWith(prefix));
+  }
+
   /** Calls the listeners of an event. Returns whether there were any. @param {string} name @param {any[]} args */
   emit(name, ...args) {
-    const listeners = this.#listeners.get(name) ?? [];
-    for (const listener of listeners) {
+    const isHeard = this.has(name);
+    this.call(name, ...args);
+    return isHeard;
+  }
+
+  /**
+   * Calls the listeners of an event. Returns a promise for each listener that has returned one; it resolves when the
+   * listener has ended.
+   *
+   * @param {string} name @param {any[]} args
+   */
+  call(name, ...args) {
+    /** @type {Promise<void>[]} */
+    const promises = [];
+    for (const listener of this.#listeners.get(name) ?? []) {
       try {
         const result = listener(...args);
-        if (isFunction(result?.then)) result.then(ignore, (/** @type {unknown} */ error) => this.#failed(name, error));
+        if (isFunction(result?.then)) {
+          promises.push(result.then(ignore, (/** @type {unknown} */ error) => this.#failed(name, error)));
+        }
       } catch (error) {
         this.#failed(name, error);
       }
     }
-    return listeners.length > 0;
+    return promises;
   }
 
   /** @param {string} name @param {unknown} error */
   #failed(name, error) {
     if (name === "error") console.error(error);
     else this.#report(error);
+  }
+}
+
+// -- notifications
+
+/** The event that has all notifications, and the beginning of the names of the events for one type. */
+const NOTIFY = "notify";
+const NOTIFY_TYPE = "notify:";
+/** Where the id of the device is in `localStorage`. */
+const DEVICE_KEY = "txroom.device";
+/** The client acknowledges this many notifications at once, and fewer after this many milliseconds. */
+const ACK_COUNT = 32;
+const ACK_DELAY = 50;
+
+/** The id of this device, which all pages of this origin use; null if it can't be kept. */
+function deviceHere() {
+  try {
+    const known = globalThis.localStorage.getItem(DEVICE_KEY);
+    if (known) return cut(known, MAX_DEVICE);
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    const made = btoa(String.fromCharCode(...bytes)).replace(/[+/]/g, (sign) => (sign === "+" ? "-" : "_")).slice(0, 22);
+    globalThis.localStorage.setItem(DEVICE_KEY, made);
+    return made;
+  } catch {
+    return null; // there is no storage here, or the user does not allow it
+  }
+}
+
+/**
+ * A position in the notifications of the user. Numbers of different epochs can't be compared.
+ *
+ * @internal
+ * @typedef {object} Position
+ * @property {string | null} epoch
+ * @property {number} n
+ */
+
+/**
+ * A notification that is not acknowledged.
+ *
+ * @internal
+ * @typedef {object} Notification
+ * @property {Position} position
+ * @property {string} type
+ * @property {unknown} data
+ * @property {number} dropped How many notifications before it are lost.
+ * @property {boolean} isTold Whether the listeners were called.
+ * @property {boolean} isDone Whether the listeners have ended.
+ */
+
+/**
+ * The user's notifications: asks for them, passes them to the listeners, and acknowledges them.
+ *
+ * A notification is acknowledged when it and all before it were passed to the listeners, and the promises that these
+ * have returned are settled. If there is no listener, those that have arrived wait for one, and the server keeps the
+ * others. What the answer to the subscription says is dropped is acknowledged when it was told.
+ */
+class Notifications {
+  #settings;
+  #events;
+  #write;
+  /** Whether the client has subscribed over this connection. */
+  #isSubscribed = false;
+  /** All up to here have arrived. @type {Position} */
+  #arrived = { epoch: null, n: 0 };
+  /** All up to here are done. @type {Position} */
+  #done = { epoch: null, n: 0 };
+  /** Those that have arrived and are not done, or were not told yet. @type {Notification[]} */
+  #queue = [];
+  #isTelling = false;
+  /** How many are done and not acknowledged. */
+  #unacknowledged = 0;
+  /** @type {unknown} */
+  #timer;
+  /** @type {string | null | undefined} */
+  #device;
+  /** The types for which there was a warning. @type {Set<string>} */
+  #warned = new Set();
+
+  /** @param {Settings} settings @param {Emitter} events @param {(text: string) => void} write */
+  constructor(settings, events, write) {
+    this.#settings = settings;
+    this.#events = events;
+    this.#write = write;
+    this.#device = settings.device;
+  }
+
+  /** Whether there is a listener. */
+  get isWanted() {
+    return this.#events.has(NOTIFY) || this.#events.hasAny(NOTIFY_TYPE);
+  }
+
+  /** The connection is open. The server sends again what the client has not acknowledged. */
+  opened() {
+    this.lost();
+    this.#queue = this.#queue.filter(({ isTold }) => isTold);
+    this.#arrived = this.#queue.at(-1)?.position ?? this.#done;
+    this.subscribe();
+  }
+
+  /** The connection is lost. */
+  lost() {
+    this.#isSubscribed = false;
+    this.#settings.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** If there is a listener, asks for the notifications, and passes it those that have arrived before it was added. */
+  subscribe() {
+    if (!this.isWanted) return;
+    if (this.#isSubscribed) return this.#tell();
+    if (this.#device === undefined) this.#device = deviceHere();
+    this.#isSubscribed = true;
+    this.acknowledge();
+  }
+
+  /** The server has answered the subscription. @param {any[]} frame */
+  subscribed([, epoch, n, dropped]) {
+    const isBetween = epoch === this.#done.epoch && n >= this.#done.n && n <= this.#arrived.n;
+    const missed = this.#missed({ epoch, n: n + 1 }, dropped);
+    this.#done = { epoch, n };
+    if (!isBetween) {
+      this.#arrived = this.#done;
+      this.#queue = [];
+    }
+    if (missed) this.#events.emit("notifyDropped", missed);
+    if (!dropped) return;
+    this.#unacknowledged++; // else the next page of the user is told it again
+    this.#acknowledgeSoon();
+  }
+
+  /** A notification has arrived. @param {any[]} frame */
+  receive([, epoch, n, type, data, dropped]) {
+    const position = { epoch: epoch ?? null, n };
+    if (position.epoch === null) {
+      if (this.isWanted) this.#call(type, data); // it was not queued
+      return;
+    }
+    if (epoch === this.#arrived.epoch && n <= this.#arrived.n) return;
+    if (this.#queue.length >= MAX_NOTIFICATIONS) throw new TypeError("more notifications than the client has asked for");
+    this.#queue.push({ position, type, data, dropped: this.#missed(position, dropped), isTold: false, isDone: false });
+    this.#arrived = position;
+    this.#tell();
+  }
+
+  /**
+   * How many of those that the server has dropped before a position have not arrived: it counts from what is done.
+   *
+   * @param {Position} position @param {number | null} [dropped]
+   */
+  #missed({ epoch, n }, dropped) {
+    const most = epoch === this.#arrived.epoch ? Math.max(0, n - this.#arrived.n - 1) : Infinity;
+    return Math.min(dropped ?? 0, most);
+  }
+
+  /** Acknowledges what is done, now. The first time on a connection, this is the subscription. */
+  acknowledge() {
+    if (!this.#isSubscribed) return;
+    const { epoch, n } = this.#done;
+    this.#settings.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#unacknowledged = 0;
+    this.#write(encode([NOTIFY, this.#device, epoch, n], 1));
+  }
+
+  /** Acknowledges what is done, now, unless it is acknowledged already. */
+  flush() {
+    if (this.#unacknowledged) this.acknowledge();
+  }
+
+  /** Passes the notifications that have arrived to the listeners. */
+  #tell() {
+    if (this.#isTelling) return; // a listener has added a listener
+    this.#isTelling = true;
+    for (let one = this.#next(); one && this.isWanted && this.#isSubscribed; one = this.#next()) {
+      const told = one;
+      told.isTold = true;
+      if (told.dropped) this.#events.emit("notifyDropped", told.dropped);
+      const promises = this.#call(told.type, told.data);
+      if (promises.length) void Promise.all(promises).then(() => this.#ended(told));
+      else this.#ended(told);
+    }
+    this.#isTelling = false;
+  }
+
+  #next() {
+    return this.#queue.find(({ isTold }) => !isTold);
+  }
+
+  /** @param {string} type @param {unknown} data */
+  #call(type, data) {
+    const isHeard = this.#events.has(NOTIFY_TYPE + type) || this.#events.has(NOTIFY);
+    if (!isHeard) this.#warn(type);
+    return [...this.#events.call(NOTIFY_TYPE + type, data), ...this.#events.call(NOTIFY, type, data)];
+  }
+
+  /** The listeners of a notification have ended. @param {Notification} one */
+  #ended(one) {
+    one.isDone = true;
+    for (let first = this.#queue[0]; first?.isDone; first = this.#queue[0]) {
+      this.#queue.shift();
+      const isOld = first.position.epoch === this.#done.epoch && first.position.n <= this.#done.n;
+      if (!isOld) this.#done = first.position;
+      this.#unacknowledged++;
+    }
+    this.#acknowledgeSoon();
+  }
+
+  /** Acknowledges what is done: now if it is much, else soon, together with what follows. */
+  #acknowledgeSoon() {
+    if (!this.#unacknowledged || !this.#isSubscribed) return;
+    if (this.#unacknowledged >= ACK_COUNT) this.acknowledge();
+    else this.#timer ??= later(this.#settings, () => this.flush(), ACK_DELAY);
+  }
+
+  /** Warns, once for each type, that a notification of that type has no listener. @param {string} type */
+  #warn(type) {
+    if (this.#warned.has(type) || this.#warned.size >= MAX_WARNED) return;
+    this.#warned.add(type);
+    const name = shown(NOTIFY_TYPE + type);
+    console.warn(`txroom: a notification of the type ${shown(type)} has no listener: add one with client.on(${name}, …)`);
   }
 }
 
@@ -837,6 +1121,15 @@ class SendQueue {
 
   get waiting() {
     return this.#waiting.length;
+  }
+
+  /** The number of the last frame, also if it is waiting. */
+  get last() {
+    return this.#last + this.#waiting.length;
+  }
+
+  get acknowledged() {
+    return this.#acknowledged;
   }
 
   /** The types of the messages that were sent and are not acknowledged. */
@@ -932,10 +1225,318 @@ class SendQueue {
   }
 }
 
+// -- the state of a room
+
+/** What kind of container a value is; 0: none. @param {unknown} value */
+const kindOf = (value) => (value instanceof Map ? 1 : Array.isArray(value) ? 2 : isObject(value) ? 3 : 0);
+
+/** What stands for the container or value `fresh` if `old` may stay. @param {any} old @param {any} fresh */
+const kept = (old, fresh) => (kindOf(fresh) && kindOf(old) === kindOf(fresh) ? old : fresh);
+
+/**
+ * Returns `old` made equal to `fresh`, and the changes of it. Objects, Maps and arrays that have the same places in both
+ * stay as they are; `now` has for each of `fresh` what is in its place. Without `old`, everything has changed.
+ *
+ * @param {any} old @param {any} fresh @param {StateChange[]} [changes] @param {Map<any, any>} [now]
+ */
+function merged(old, fresh, changes = [], now = new Map()) {
+  if (now.has(fresh)) throw new TypeError("a part of the state has two places");
+  const target = kept(old, fresh);
+  const isNew = target !== old;
+  now.set(fresh, target);
+  /** @param {any} value @param {any} item */
+  const descend = (value, item) => {
+    if (kindOf(item)) merged(value === item ? undefined : value, item, changes, now);
+  };
+  if (Array.isArray(fresh)) {
+    const items = [...fresh];
+    const former = isNew ? [] : [...target];
+    const value = items.map((item, at) => kept(former[at], item));
+    if (value.length !== former.length || value.some((one, at) => one !== former[at])) {
+      changes.push({ target, key: 0, value, former });
+      splice(target, 0, target.length, value);
+    }
+    items.forEach((item, at) => descend(value[at], item));
+  } else {
+    const isMap = fresh instanceof Map;
+    /** @type {Map<string, any>} */
+    const entries = new Map(isMap ? fresh : Object.entries(fresh));
+    const before = new Map(isNew ? [] : isMap ? target : Object.entries(target));
+    if (isMap) target.clear(); // the order is that of the server
+    for (const [key, former] of before) if (!entries.has(key)) changes.push({ target, key, value: undefined, former });
+    for (const [key, item] of entries) {
+      const former = before.get(key);
+      const value = kept(former, item);
+      if (value !== former) changes.push({ target, key, value, former });
+      if (isMap) target.set(key, value);
+      else target[key] = value;
+      descend(value, item);
+    }
+  }
+  return { state: target, changes, now };
+}
+
+/** Replaces `count` items of an array. @param {any[]} target @param {number} at @param {number} count @param {any[]} items */
+function splice(target, at, count, items) {
+  const rest = target.slice(at + count);
+  target.length = at;
+  for (const part of [items, rest]) for (const item of part) target.push(item);
+}
+
+/** The sections of the data of states. */
+const [ROWS, WIDE_ROWS, MAKE, PUT, GONE, SPLICE, EMPTY, REMOVED, FULL, HASH] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+
+/** The types of values that DataView reads: the ends of the names of its methods. @type {Record<string, string>} */
+const FIXED = {
+  int8: "Int8",
+  uint8: "Uint8",
+  int16: "Int16",
+  uint16: "Uint16",
+  int32: "Int32",
+  uint32: "Uint32",
+  int64: "BigInt64",
+  uint64: "BigUint64",
+  float32: "Float32",
+  float64: "Float64",
+  float: "Float64",
+};
+
+/** @internal @typedef {{ name: string, read: () => any, first: null | undefined }} StateField */
+/** @internal @typedef {{ kind: "object" | "map" | "list", fields: StateField[], read: () => any }} StateClass */
+
+const utf8 = new TextDecoder();
+
+/** The bytes that a text in base64 stands for. @param {string} text */
+function bytesOf(text) {
+  const chars = atob(text);
+  const bytes = new Uint8Array(chars.length);
+  for (let at = 0; at < chars.length; at++) bytes[at] = chars.charCodeAt(at);
+  return bytes;
+}
+
+/** @param {boolean} isRight */
+function check(isRight) {
+  if (!isRight) throw new TypeError("the data of the state is malformed");
+}
+
+/**
+ * A copy of the state of a room, which follows the patches of the server. The specification of the protocol has the
+ * format.
+ *
+ * The methods throw if the data is malformed. Then `version` is null, and only a whole state helps.
+ */
+class StateReader {
+  /** @type {any} */
+  root;
+  /** @type {number | null} */
+  version = null;
+  /** @type {StateClass[]} */
+  #classes;
+  /** The objects, Maps and arrays by their numbers; the root is 0. @type {Map<number, { value: any, cls: StateClass }>} */
+  #parts = new Map();
+  #view = /** @type {DataView} */ (new DataView(new ArrayBuffer(0)));
+  #at = 0;
+  #isHeard = false;
+  /** What has changed: first what holds something, so that a program knows an object before the values in it. */
+  #changes = /** @type {StateChange[][]} */ ([]);
+
+  /** @param {any[]} schema @param {any} former the state before, whose objects are kept as far as possible; or null */
+  constructor(schema, former) {
+    this.root = former;
+    this.#classes = schema.map(([kind, item, fields]) => ({
+      kind,
+      read: fields ? ignore : this.#reader(item),
+      fields: fields?.map((/** @type {any[]} */ [name, type, isPrivate]) => ({
+        name,
+        read: this.#reader(type),
+        first: isPrivate && schema[type][0] === "object" ? null : undefined, // null: it may be hidden
+      })),
+    }));
+  }
+
+  /**
+   * Takes the whole state. Returns what has changed.
+   *
+   * @param {number} version @param {Uint8Array} bytes @returns {StateChange[]}
+   */
+  replace(version, bytes) {
+    check(bytes[0] === FULL);
+    this.#parts = new Map();
+    this.#read(version, bytes.subarray(1), false);
+    const { state, changes, now } = merged(this.root, this.#part(0).value);
+    for (const part of this.#parts.values()) part.value = now.get(part.value) ?? part.value;
+    this.root = state;
+    return changes;
+  }
+
+  /**
+   * Takes a patch. Returns what has changed, if that is wanted.
+   *
+   * @param {number} version @param {Uint8Array} bytes @param {boolean} isHeard @returns {StateChange[]}
+   */
+  patch(version, bytes, isHeard) {
+    this.#read(version, bytes, isHeard);
+    return this.#changes.flat();
+  }
+
+  /** @param {number} version @param {Uint8Array} bytes @param {boolean} isHeard */
+  #read(version, bytes, isHeard) {
+    this.version = null;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#at = 0;
+    this.#isHeard = isHeard;
+    this.#changes = [[], []];
+    while (this.#at < bytes.length) this.#section(this.#byte());
+    this.version = version;
+  }
+
+  /** @param {number} kind */
+  #section(kind) {
+    if (kind === ROWS || kind === WIDE_ROWS) this.#rows(this.#reader(kind === ROWS ? "uint16" : "uint32"));
+    else if (kind === HASH) this.#reader("uint32")();
+    else if (kind === REMOVED) this.#each(() => this.#parts.delete(this.#number()));
+    else if (kind === MAKE) {
+      const cls = this.#classes[this.#number()];
+      let id = this.#number();
+      this.#each(() => this.#parts.set(id++, { cls, value: made(cls) }));
+    } else {
+      const { value, cls } = this.#part(this.#number());
+      if (kind === EMPTY && cls.kind === "list") this.#splice(value, 0, value.length, []);
+      else if (kind === EMPTY) for (const key of value.keys()) this.#put(value, key);
+      else if (kind === SPLICE) this.#splice(value, this.#number(), this.#number(), this.#each(cls.read));
+      else {
+        check(kind === PUT || kind === GONE);
+        this.#each(() => this.#put(value, this.#text(), kind === PUT ? cls.read() : undefined));
+      }
+    }
+  }
+
+  /** Changes the same fields of some objects. @param {() => number} readId */
+  #rows(readId) {
+    const cls = this.#classes[this.#number()];
+    /** @type {StateField[]} */
+    const fields = [];
+    for (let index = 0, byte = 128; byte > 127; index += 7) {
+      byte = this.#byte();
+      for (let bit = 0; bit < 7; bit++) if ((byte >> bit) & 1) fields.push(cls.fields[index + bit]);
+    }
+    const base = this.#number();
+    this.#each(() => {
+      const { value: object, cls: own } = this.#part(base + readId());
+      check(own === cls);
+      for (const { name, read } of fields) {
+        const former = object[name];
+        object[name] = read();
+        this.#tell(object, name, object[name], former);
+      }
+    });
+  }
+
+  /** Changes an entry of a Map; undefined removes it. @param {Map<string, any>} map @param {string} key @param {any} [value] */
+  #put(map, key, value) {
+    this.#tell(map, key, value, map.get(key));
+    if (value === undefined) map.delete(key);
+    else map.set(key, value);
+  }
+
+  /** Replaces items of an array. @param {any[]} array @param {number} at @param {number} count @param {any[]} items */
+  #splice(array, at, count, items) {
+    check(at + count <= array.length);
+    this.#tell(array, at, items, array.slice(at, at + count));
+    splice(array, at, count, items);
+  }
+
+  /** @param {any} target @param {any} key @param {any} value @param {any} former */
+  #tell(target, key, value, former) {
+    if (!this.#isHeard || value === former) return;
+    this.#changes[kindOf(value) || kindOf(former) ? 0 : 1].push({ target, key, value, former });
+  }
+
+  /** The object, Map or array with a number. @param {number} id */
+  #part(id) {
+    const part = this.#parts.get(id);
+    if (part === undefined) throw new TypeError("a part that the state does not have");
+    return part;
+  }
+
+  // -- values
+
+  /** The function that reads the values of a type. @param {any} type @returns {() => any} */
+  #reader(type) {
+    if (type === "str") return () => this.#text();
+    if (type === "int") return () => this.#integer();
+    if (type === "bool") return () => this.#byte() === 1;
+    if (Object.hasOwn(FIXED, type)) {
+      const read = /** @type {"getInt16"} */ (`get${FIXED[type]}`);
+      const size = parseInt(FIXED[type].replace(/\D+/, "")) / 8;
+      return () => this.#view[read]((this.#at += size) - size, true); // throws behind the end
+    }
+    if (isNumber(type)) {
+      return () => {
+        const id = this.#number();
+        return id ? this.#part(id - 1).value : null;
+      };
+    }
+    const [kind, least, most, bits] = type;
+    check(kind === "optional" || kind === "quantized");
+    const read = this.#reader(kind === "optional" ? least : `uint${bits}`);
+    return kind === "optional" ? () => (this.#byte() ? read() : null) : () => least + (read() / (2 ** bits - 1)) * (most - least);
+  }
+
+  #byte() {
+    return this.#view.getUint8(this.#at++); // throws behind the end
+  }
+
+  /** A number from 0 on, in groups of 7 bits, the lowest first. */
+  #number() {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      check(scale < 2 ** 49);
+      const byte = this.#byte();
+      value += (byte & 127) * scale;
+      if (byte < 128) return value;
+    }
+  }
+
+  /**
+   * Reads how many parts follow, and each of them. A part has at least one byte, or is needed by one that follows.
+   *
+   * @param {() => any} read
+   */
+  #each(read) {
+    const count = this.#number();
+    check(count <= this.#view.byteLength - this.#at);
+    const items = [];
+    while (items.length < count) items.push(read());
+    return items;
+  }
+
+  /** 0, -1, 1, -2, … are 0, 1, 2, 3, …; without the lowest bit, all fit into a number of JavaScript. */
+  #integer() {
+    const first = this.#byte();
+    const half = ((first & 127) >> 1) + (first > 127 ? this.#number() * 64 : 0);
+    return first & 1 ? -half - 1 : half;
+  }
+
+  #text() {
+    const size = this.#number();
+    const bytes = new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#at, size); // throws behind the end
+    this.#at += size;
+    return utf8.decode(bytes);
+  }
+}
+
+/** An empty Map or array, or an object whose fields are not known yet. @param {StateClass} cls */
+function made({ kind, fields }) {
+  if (kind === "map") return new Map();
+  if (kind === "list") return [];
+  return Object.fromEntries(fields.map(({ name, first }) => [name, first]));
+}
+
 // -- rooms
 
 /** The events of a room. `room.on` takes these names and types of messages. */
-const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "left", "error"]);
+const ROOM_EVENTS = new Set(["state", "presence", "reconnecting", "recovered", "lost", "left", "error"]);
 
 /**
  * A room that the client has joined.
@@ -943,14 +1544,14 @@ const ROOM_EVENTS = new Set(["presence", "reconnecting", "recovered", "lost", "l
  * Each join returns a new `Room` object, with its own listeners. Joins that lead to the same room share one
  * membership, which ends when `leave()` was called on the last of these objects.
  *
- * `state` is one of
+ * `status` is one of
  *
  * - "joined": the connection is open, and the client is a member of the room;
  * - "away": the connection is lost, or the room is temporarily unavailable;
  * - "resuming": the client has asked the server to resume, and sends nothing to the room until it answers;
  * - "left": the client is no longer in the room; the event "left" says why.
  *
- * While the state is "away" or "resuming", the client queues messages.
+ * While the status is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
  * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
@@ -984,8 +1585,6 @@ export class Room {
   constructor(client, membership) {
     this.#client = client;
     this.#membership = membership;
-    // The code that awaits the join can add listeners before the first event.
-    later(client.options, () => this.#release(), 0);
   }
 
   /** The id of the room. It changes if the client has to join another room after a loss. @returns {string} */
@@ -1018,9 +1617,59 @@ export class Room {
     return this.#client;
   }
 
-  /** The state of the membership, see above. @returns {RoomState} */
+  /**
+   * The state that the room declares: an object whose fields have numbers, texts, booleans, null, objects, Maps and
+   * arrays as values; null if the room has no state. Don't change it: the next patch expects it as it is.
+   *
+   * It is there when the join has succeeded, and changes when the room emits "state". Integers of the types `Int64` and
+   * `Uint64` are BigInts. After a lost connection the objects, Maps and arrays are the same as before, as far as they
+   * have the same places in the state.
+   *
+   * @returns {any}
+   */
   get state() {
-    return this.#isLeft ? "left" : this.#membership.state;
+    return this.#membership.state;
+  }
+
+  /**
+   * The version of the state; null if there is none. The server counts it up with each patch, and sends no patch if
+   * nothing has changed.
+   *
+   * @returns {number | null}
+   */
+  get stateVersion() {
+    return this.#membership.stateVersion;
+  }
+
+  /** When the last change of the state has arrived, by the clock of the client: `performance.now()`. @returns {number} */
+  get stateTime() {
+    return this.#membership.stateTime;
+  }
+
+  /**
+   * The number of the last message or call that was sent to this membership, or is queued for it. The numbers count
+   * from 1, without volatile messages.
+   *
+   * @returns {number}
+   */
+  get sent() {
+    return this.#membership.sent;
+  }
+
+  /**
+   * The number of the last message or call that the server has handled. At the event "state", the state has the effects
+   * of all messages up to this one, and of none behind it, if their handlers change the state before they await
+   * anything: apply the inputs behind it again to what the server says. After "lost" the numbers may begin anew.
+   *
+   * @returns {number}
+   */
+  get handled() {
+    return this.#membership.handled;
+  }
+
+  /** The status of the membership, see above. @returns {RoomStatus} */
+  get status() {
+    return this.#isLeft ? "left" : this.#membership.status;
   }
 
   /** The offset of the last message received. @returns {number} */
@@ -1284,6 +1933,16 @@ export class Room {
     });
   }
 
+  /** Delivers events from the next turn on: the code that awaits the join can add listeners before. @internal */
+  _begin() {
+    later(this.#client.options, () => this.#release(), 0);
+  }
+
+  /** Whether the changes of the state have to be told now. @internal */
+  get _hearsState() {
+    return this.#held === null && this.#events.has("state");
+  }
+
   /** Whether messages of that type have a listener here. @internal @param {string} type */
   _hasListener(type) {
     return this.#messages.has(type) || this.#messages.has("*");
@@ -1318,6 +1977,8 @@ export class Room {
   }
 
   #release() {
+    const { state } = this.#membership;
+    if (state !== null && this.#events.has("state")) this.#events.emit("state", merged(undefined, state).changes);
     const held = this.#held ?? [];
     for (let event = held.shift(); event; event = held.shift()) event();
     this.#held = null;
@@ -1354,8 +2015,8 @@ class Membership {
   member = "";
   /** @type {unknown} */
   snapshot = null;
-  /** @type {RoomState} */
-  state = "away";
+  /** @type {RoomStatus} */
+  status = "away";
   epoch = "";
   offset = 0;
   /**
@@ -1389,6 +2050,11 @@ class Membership {
   #warnedTypes = new Set();
   /** The type of the last volatile message, if there was one. @type {string[]} */
   #volatile = [];
+  /** Reads the state of the room; null: the room has none. @type {StateReader | null} */
+  #reader = null;
+  stateTime = 0;
+  /** Called when the first state is here, or with an error. @type {((error?: TxroomError) => void)[]} */
+  #stateWaiters = [];
 
   /** @param {Client} client @param {JoinRequest} joinRequest */
   constructor(client, joinRequest) {
@@ -1423,6 +2089,22 @@ class Membership {
     return this.#sendQueue.waiting;
   }
 
+  get sent() {
+    return this.#sendQueue.last;
+  }
+
+  get handled() {
+    return this.#sendQueue.acknowledged;
+  }
+
+  get state() {
+    return this.#reader?.root ?? null;
+  }
+
+  get stateVersion() {
+    return this.#reader?.version ?? null;
+  }
+
   // -- for rooms
 
   /** Makes the room object of one more join that shares this membership. */
@@ -1442,7 +2124,7 @@ class Membership {
     const pending = this.#newPending(room, "send", type, data);
     if (isVolatile) {
       this.#volatile = [type];
-      if (this.state === "joined") this.#write(pending);
+      if (this.status === "joined") this.#write(pending);
       return Promise.resolve();
     }
     /** @type {Promise<void>} */
@@ -1509,7 +2191,7 @@ class Membership {
   /** Warns, once for each type, that a message of that type has no listener. @param {string} type */
   warnUnheard(type) {
     const isHeard = [...this.rooms].some((room) => room._hasListener(type));
-    if (isHeard || this.#warnedTypes.has(type) || this.#warnedTypes.size >= 100) return;
+    if (isHeard || this.#warnedTypes.has(type) || this.#warnedTypes.size >= MAX_WARNED) return;
     this.#warnedTypes.add(type);
     const [what, where] = [shown(type), shown(this.name)];
     console.warn(`txroom: the room ${where} sent a message ${what}, which has no listener: add one with room.on(${what}, …)`);
@@ -1528,24 +2210,34 @@ class Membership {
    * @param {string} id @param {MembershipInfo} info
    */
   enterAgain(id, info) {
-    const isSame = this.state === "joined" && info.member === this.member;
+    const isSame = this.status === "joined" && info.member === this.member;
     if (!isSame || !this.#sendQueue.acknowledge(info.handled)) return this.#readmit(id, info, false);
     this.#token = info.token;
+    this.#expectState(info);
     this.#pump();
+  }
+
+  /** Calls `done` when the state is here, at once if the room has none, or with an error. @param {(error?: TxroomError) => void} done */
+  whenStateIsHere(done) {
+    if (this.#reader === null || this.#reader.root) done();
+    else this.#stateWaiters.push(done);
   }
 
   /** The connection is open. */
   connected() {
-    if (this.state === "away") this.#resume();
+    if (this.status === "away") this.#resume();
   }
 
   /** The connection is lost, or the room cannot be reached through it. @param {number} code @param {string} reason */
   away(code, reason) {
-    if (this.state === "left") return;
-    const wasJoined = this.state === "joined";
+    if (this.status === "left") return;
+    const wasJoined = this.status === "joined";
     this.#options.clock.clearTimeout(this.#timer);
-    this.state = "away";
+    this.status = "away";
     this.#round++;
+    if (code !== CloseCode.stateLost) {
+      this.#stateIsHere(new TxroomError("unavailable", "the connection was lost", { details: { code } }));
+    }
     if (this.leaving?.isSent) this.end(1000, "left");
     else if (wasJoined) {
       if (this.#options.clock.now() - this.#since >= this.#options.stableAfter) this.#attempts = 0;
@@ -1556,10 +2248,16 @@ class Membership {
   /** A frame for this room has arrived. @param {any[]} frame */
   receive(frame) {
     if (frame[0] === "left") return this.#left(frame[2], frame[3] ?? "");
-    if (this.state !== "joined") return; // sent before the room was resumed: it comes again, or `joined` contains it
+    if (this.status !== "joined") return; // sent before the room was resumed: it comes again, or `joined` contains it
     switch (frame[0]) {
       case "msg":
         this.#message(frame[2] ?? null, frame[3], frame[4]);
+        break;
+      case "state":
+        this.#replaceState(frame[2], frame[3]);
+        break;
+      case "patch":
+        this.#patchState(frame[2], frame[3], frame[4]);
         break;
       case "presence":
         this.#membersAfter ??= frame[5] ?? null;
@@ -1578,15 +2276,16 @@ class Membership {
 
   /** The client is no longer in the room. @param {number} code @param {string} reason */
   end(code, reason) {
-    if (this.state === "left") return;
+    if (this.status === "left") return;
     const { clock } = this.#options;
-    this.state = "left";
+    this.status = "left";
     this.#round++;
     clock.clearTimeout(this.#timer);
     this.#client._remove(this);
     const error = new TxroomError("roomGone", reason || `the room was left (${code})`, { details: { code } });
     for (const pending of this.#sendQueue.clear()) pending.fail(error);
     for (const room of this.rooms) room._end(code, reason);
+    this.#stateIsHere(error);
     if (this.leaving !== null) {
       clock.clearTimeout(this.leaving.timer);
       this.leaving.done();
@@ -1619,16 +2318,19 @@ class Membership {
   // -- membership
 
   #resume() {
-    this.state = "resuming";
+    this.status = "resuming";
     const round = ++this.#round;
     /** @type {Build} */
-    const frame = (ref) => ["resume", ref, this.id, this.#token, this.epoch, this.offset, this.#client._nextAttempt()];
+    const frame = (ref) => {
+      const features = { ...FEATURES, stateVersion: this.stateVersion };
+      return ["resume", ref, this.id, this.#token, this.epoch, this.offset, this.#client._nextAttempt(), features];
+    };
     /** @type {JoinDone} */
     const done = (error, id, info) => {
       this.#client._skipAttempts(error);
       if (round !== this.#round) this.#client._decline(id);
       else if (!error) this.#readmit(id, info, true);
-      else if (ERRORS.get(error.code)?.comeback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
+      else if (ERRORS.get(error.code)?.fallback === "rejoin" && this.#options.rejoin && !this.leaving) this.#rejoin();
       else this.#refused(error);
     };
     this.#client._ask(frame, done, { answer: "joined", timeout: this.#client._patience(this.#options.requestTimeout) });
@@ -1675,7 +2377,7 @@ class Membership {
   /** Resumes after a delay, over the same connection. @param {number} code @param {string} reason */
   #retry(code, reason) {
     this.away(code, reason);
-    if (this.state !== "away") return;
+    if (this.status !== "away") return;
     const again = () => {
       if (this.#client.state === "open") this.connected();
     };
@@ -1728,9 +2430,10 @@ class Membership {
     this.#members = new Map();
     this.#membersAfter = info.membersAfter ?? null;
     this.#presence(info.members ?? [], [], info.memberCount);
+    this.#expectState(info);
     this.#options.clock.clearTimeout(this.#timer);
     this.#round++;
-    this.state = "joined";
+    this.status = "joined";
     this.#internal = 0;
     this.#since = this.#options.clock.now();
     this.#client._add(this, former);
@@ -1742,14 +2445,14 @@ class Membership {
   /** @param {number} code @param {string} reason */
   #left(code, reason) {
     // While the client resumes on the same connection, this frame ends the former membership there.
-    if (this.state === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
+    if (this.status === "resuming" && (mayResume(code) || code === CloseCode.replaced)) return;
     if (mayResume(code) && !this.leaving) this.#retry(code, reason);
     else this.end(code, reason);
   }
 
   /** `leaveTimeout` is over: leaves without sending the frames that are still queued. */
   #tooLate() {
-    if (this.state === "joined" && !this.leaving?.isSent) this.#client._leave(this.id);
+    if (this.status === "joined" && !this.leaving?.isSent) this.#client._leave(this.id);
     this.end(1000, "left");
   }
 
@@ -1762,6 +2465,41 @@ class Membership {
       this.offset = offset;
     }
     for (const room of [...this.rooms]) room._message(type, data, offset);
+  }
+
+  /** The server has told which state follows. @param {MembershipInfo} info */
+  #expectState({ stateVersion = null, schema = null }) {
+    if (stateVersion === null) this.#reader = null;
+    else if (schema !== null) this.#reader = new StateReader(schema, this.state);
+    else if (this.#reader === null) throw new TypeError("a state without its schema");
+  }
+
+  /** The whole state has arrived. @param {number} version @param {string} data */
+  #replaceState(version, data) {
+    if (this.#reader === null) throw new TypeError("a state that the client has not asked for");
+    this.#stateChanged(this.#reader.replace(version, bytesOf(data)));
+  }
+
+  /** A patch of the state has arrived. @param {number} since @param {number} version @param {string} data */
+  #patchState(since, version, data) {
+    const present = this.stateVersion;
+    if (this.#reader === null) throw new TypeError("a patch of a state that the client has not asked for");
+    if (present === null || since > present) return this.#retry(CloseCode.stateLost, "a patch of the state is missing");
+    if (version <= present) return;
+    const isHeard = [...this.rooms].some((room) => room._hearsState);
+    this.#stateChanged(this.#reader.patch(version, bytesOf(data), isHeard));
+  }
+
+  /** @param {StateChange[]} changes */
+  #stateChanged(changes) {
+    this.stateTime = this.#options.clock.now();
+    this.#stateIsHere();
+    if (changes.length) for (const room of [...this.rooms]) if (room._hearsState) room._tell("state", changes);
+  }
+
+  /** The joins that wait for the state go on, or fail. @param {TxroomError} [error] */
+  #stateIsHere(error) {
+    for (const done of this.#stateWaiters.splice(0)) done(error);
   }
 
   /**
@@ -1797,7 +2535,7 @@ class Membership {
   /** @returns {Promise<Member[]>} */
   async fetchMembers() {
     const after = this.#membersAfter;
-    if (this.state !== "joined") throw new TxroomError("unavailable", "the room is away");
+    if (this.status !== "joined") throw new TxroomError("unavailable", "the room is away");
     if (after === null || this.#knownMembers >= this.memberCount) return [];
     return new Promise((resolve, reject) => {
       /** @type {Done} */
@@ -1823,7 +2561,7 @@ class Membership {
     const rooms = [...this.rooms].reverse();
     /** @param {string} frame */
     const write = (frame) => {
-      if (round === this.#round && this.state === "joined") this.#client._write(frame);
+      if (round === this.#round && this.status === "joined") this.#client._write(frame);
     };
     /** @param {{ code: unknown, message: string }} error */
     const refuse = ({ code, message }) => {
@@ -1881,9 +2619,9 @@ class Membership {
   /** @param {Pending} pending */
   #submit(pending) {
     const { maxBuffered } = this.#options;
-    if (this.state === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
+    if (this.status === "left" || this.leaving) throw new TxroomError("roomGone", "the room was left");
     if (this.#sendQueue.waiting >= maxBuffered) {
-      const isHere = this.state === "joined";
+      const isHere = this.status === "joined";
       throw new TxroomError(isHere ? "rateLimited" : "unavailable", `the queue is full: ${maxBuffered} messages (maxBuffered) are waiting to be sent`);
     }
     this.#sendQueue.add(pending);
@@ -1891,7 +2629,7 @@ class Membership {
   }
 
   #pump() {
-    if (this.state !== "joined") return;
+    if (this.status !== "joined") return;
     for (let pending = this.#sendQueue.next(); pending; pending = this.#sendQueue.next()) this.#write(pending);
     if (this.leaving && !this.leaving.isSent && !this.#sendQueue.waiting) {
       this.leaving.isSent = true;
@@ -1934,7 +2672,7 @@ class NoAnswer extends TxroomError {}
 class AuthFailed extends TxroomError {}
 
 /** Whether to try again after this error. @type {(error: TxroomError) => boolean} */
-const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.code)?.comeback === "retry";
+const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.code)?.fallback === "retry";
 
 // -- the client
 
@@ -1956,6 +2694,7 @@ const isTemporary = (error) => error instanceof AuthFailed || ERRORS.get(error.c
  * @property {string | null} text The frame; null until the credentials are known.
  * @property {"reply" | "joined"} answer The kind of frame that answers it.
  * @property {boolean} repeat Whether it is sent again over the next connection.
+ * @property {boolean} isEntry Whether a user asks to enter a room: it is sent again if the server has not read it.
  * @property {boolean} isCall Whether it is the call of a membership, which sends it itself.
  * @property {boolean} isOpen Whether it has not ended.
  * @property {boolean} isSent
@@ -1974,6 +2713,7 @@ const CALL = Object.freeze({
   text: null,
   answer: "reply",
   repeat: false,
+  isEntry: false,
   isCall: true,
   isOpen: true,
   isSent: false,
@@ -1991,6 +2731,9 @@ const CALL = Object.freeze({
  */
 const JOIN_FRAMES = { joinOrCreate: "join", join: "joinOnly", create: "create", joinById: "joinById" };
 
+/** What the client asks for when it joins: the state, in format 1. */
+const FEATURES = Object.freeze({ state: 1 });
+
 /** A client that was never connected gives up after this many attempts. */
 const FIRST_ATTEMPTS = 5;
 /** How many milliseconds after "error" the event "close" may be late. */
@@ -2005,13 +2748,14 @@ const MAX_PATIENCE = 8;
  *
  * `state` is one of
  *
- * - "idle": the client needs no connection; it connects at the next join or request;
+ * - "idle": the client needs no connection; it connects at the next join or request, and when a listener for
+ *   notifications is added;
  * - "connecting": the client is trying to connect;
  * - "open": the connection is open;
  * - "waiting": the connection is lost, and the client waits before it connects again;
  * - "closed": you have called `close()`; the client does not connect any more.
  *
- *     idle --join, request--> connecting --opened--> open
+ *     idle --join, request, listener--> connecting --opened--> open
  *     connecting, open --lost--> waiting --delay over--> connecting
  *     any --final close code, nothing left to do--> idle
  *     any --close()--> closed
@@ -2036,6 +2780,7 @@ export class Client {
    */
   url;
   #events = new Emitter((error) => this._report(error));
+  #notifications;
   #WebSocket;
   /** @type {ClientState} */
   #state = "idle";
@@ -2079,6 +2824,7 @@ export class Client {
     this.#WebSocket = this.options.WebSocket ?? globalThis.WebSocket;
     if (typeof this.#WebSocket !== "function") throw new TypeError("there is no WebSocket here: pass the class as the option WebSocket");
     this.url = absolute(url);
+    this.#notifications = new Notifications(this.options, this.#events, (text) => this._write(text));
     this.#listen(this.options.events === undefined ? globalThis : this.options.events);
   }
 
@@ -2100,34 +2846,72 @@ export class Client {
    * Calls `listener` at one of the client's events, see {@link ClientEvents}. Returns a function that removes it.
    *
    * @template {keyof ClientEvents} Name
+   * @overload
    * @param {Name} name
    * @param {ClientEvents[Name]} listener
    * @returns {Off}
    */
+  /**
+   * Calls `listener(data)` for the user's notifications of one type; "notify:friend" is the name for the type "friend".
+   *
+   * With the first listener of such a name, or of "notify", the client connects and asks for the notifications. It
+   * acknowledges each when its listeners, and the promises that they return, have ended. Add all of these listeners in
+   * the same turn of the event loop: a notification whose type has no listener counts as received.
+   *
+   * @overload
+   * @param {`notify:${string}`} name
+   * @param {(data: any) => unknown} listener
+   * @returns {Off}
+   */
+  /** @param {string} name @param {Listener} listener @returns {Off} */
   on(name, listener) {
-    return this.#events.on(name, listener);
+    const off = this.#events.on(name, listener);
+    this.#askForNotifications(name);
+    return off;
   }
 
   /**
    * Calls `listener` only at the next event of that name.
    *
    * @template {keyof ClientEvents} Name
+   * @overload
    * @param {Name} name
    * @param {ClientEvents[Name]} listener
    * @returns {Off}
    */
+  /**
+   * Calls `listener` only for the next notification of that type. Later ones wait for another listener.
+   *
+   * @overload
+   * @param {`notify:${string}`} name
+   * @param {(data: any) => unknown} listener
+   * @returns {Off}
+   */
+  /** @param {string} name @param {Listener} listener @returns {Off} */
   once(name, listener) {
-    return this.#events.once(name, listener);
+    const off = this.#events.once(name, listener);
+    this.#askForNotifications(name);
+    return off;
   }
 
   /**
    * Removes a listener that `on` or `once` added; without `listener`, removes all listeners of that name.
    *
    * @template {keyof ClientEvents} Name
+   * @overload
    * @param {Name} name
    * @param {ClientEvents[Name]} [listener]
    * @returns {void}
    */
+  /**
+   * Removes a listener for the notifications of one type, or all of them.
+   *
+   * @overload
+   * @param {`notify:${string}`} name
+   * @param {(data: any) => unknown} [listener]
+   * @returns {void}
+   */
+  /** @param {string} name @param {Listener} [listener] @returns {void} */
   off(name, listener) {
     this.#events.off(name, listener);
   }
@@ -2143,8 +2927,9 @@ export class Client {
    * The promise rejects with the server's error; with "unavailable" if there is no connection within `requestTimeout`
    * or the connection is lost before the answer; with "timeout" if the server or `auth` does not answer in this time;
    * with "unauthorized" if `auth` fails; with "badRequest" or "invalidData" if the name or the options are wrong. After
-   * a lost connection the client does not repeat the request, because it may already be a member. A client that no
-   * txroom server has ever answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
+   * a lost connection the client repeats the request only if the server has announced the end of the connection, for
+   * example for a deploy; otherwise the client may already be a member. A client that no txroom server has ever
+   * answered gives up after 5 attempts to connect, or earlier if `maxAttempts` is less.
    *
    * The room emits no event before the next turn of the event loop, so that you can add listeners after `await`. If you
    * pass `prepare`, the client calls it with the room before the promise resolves.
@@ -2226,8 +3011,8 @@ export class Client {
     this.#lastRef = Math.max(this.#lastRef, (Math.floor(ref / REFS) + 1) * REFS);
     // The epoch "" exists nowhere: this page has received none of the room's messages.
     /** @type {Build} */
-    const frame = (ref) => ["resume", ref, room, secret, "", 0, this._nextAttempt()];
-    return this.#admit(joinRequest, prepare, (done) => this._ask(frame, done, { answer: "joined" }));
+    const frame = (ref) => ["resume", ref, room, secret, "", 0, this._nextAttempt(), FEATURES];
+    return this.#admit(joinRequest, prepare, (done) => this._ask(frame, done, { answer: "joined", isEntry: true }));
   }
 
   /**
@@ -2262,7 +3047,8 @@ export class Client {
   /**
    * Closes the connection, if there is one, and opens another one after `delay` milliseconds.
    *
-   * Does nothing if the client needs no connection: before the first join, and after `close`.
+   * Does nothing if the client needs no connection: before the first join, if there is no listener for notifications,
+   * and after `close`.
    *
    * @param {number} [delay] @returns {void}
    */
@@ -2270,6 +3056,10 @@ export class Client {
     checkOption("minDelay", delay, "delay");
     if (this.#state === "open" || this.#state === "connecting") this._drop("reconnect", { delay });
     else if (this.#state === "waiting") this.#wait(delay);
+    else if (this.#state === "idle" && this.#notifications.isWanted) {
+      this.#state = "waiting";
+      this.#wait(delay);
+    }
   }
 
   /**
@@ -2280,7 +3070,8 @@ export class Client {
    */
   close() {
     if (this.#state === "closed") return;
-    for (const { state, id } of this.#memberships.values()) if (state === "joined") this._leave(id);
+    for (const { status, id } of this.#memberships.values()) if (status === "joined") this._leave(id);
+    this.#notifications.flush();
     const socket = this.#detach();
     this.#state = "closed";
     this.#ignoreEvents();
@@ -2335,7 +3126,7 @@ export class Client {
    * `repeat` the request is sent again over the next connection if this one is lost.
    *
    * @internal @param {Build} build @param {Done} done
-   * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} [options]
+   * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean, isEntry?: boolean }} [options]
    */
   _ask(build, done, options = {}) {
     const request = this.#newRequest(done, options);
@@ -2347,14 +3138,14 @@ export class Client {
    * Gets the credentials, then asks the server to join, unless `isWanted` returns false then.
    *
    * @internal @param {Method} method @param {string} target @param {Record<string, any>} options
-   * @param {JoinDone} done @param {() => boolean} [isWanted]
+   * @param {JoinDone} done @param {() => boolean} [isWanted] Default: a user asks, and wants it always.
    */
-  _join(method, target, options, done, isWanted = () => true) {
+  _join(method, target, options, done, isWanted) {
     if (this.#state === "closed") return done(closedError());
-    const request = this.#newRequest(done, { answer: "joined" });
+    const request = this.#newRequest(done, { answer: "joined", isEntry: isWanted === undefined });
     this.#credentials(request, options).then(
       (full) => {
-        if (isWanted()) this.#ask(request, (ref) => [JOIN_FRAMES[method], ref, target, checkOptions("options", full)]);
+        if (isWanted?.() ?? true) this.#ask(request, (ref) => [JOIN_FRAMES[method], ref, target, checkOptions("options", full), FEATURES]);
         else request.forget();
       },
       (error) => request.done(error),
@@ -2520,13 +3311,17 @@ export class Client {
           throw failure;
         }
         const room = membership.share();
-        try {
-          prepare?.(room);
-          resolve(room);
-        } catch (failure) {
-          room.leave();
-          reject(failure);
-        }
+        membership.whenStateIsHere((lost) => {
+          try {
+            if (lost) throw lost;
+            prepare?.(room);
+            room._begin();
+            resolve(room);
+          } catch (failure) {
+            room.leave();
+            reject(failure);
+          }
+        });
       };
       ask(done);
     });
@@ -2571,9 +3366,10 @@ export class Client {
   /**
    * Makes a request with a ref and a deadline, which is not sent yet.
    *
-   * @param {Done} done @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean }} options
+   * @param {Done} done
+   * @param {{ answer?: Request["answer"], timeout?: number, repeat?: boolean, isEntry?: boolean }} options
    */
-  #newRequest(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false } = {}) {
+  #newRequest(done, { answer = "reply", timeout = this.options.requestTimeout, repeat = false, isEntry = false } = {}) {
     const { clock } = this.options;
     /** @type {Request} */
     const request = {
@@ -2581,6 +3377,7 @@ export class Client {
       text: null,
       answer,
       repeat,
+      isEntry,
       isCall: false,
       isOpen: true,
       isSent: false,
@@ -2695,6 +3492,7 @@ export class Client {
     for (const request of [...this.#requests.values()]) {
       if (request.text !== null && !request.isSent) this.#transmit(request);
     }
+    this.#notifications.opened();
     if (this.options.pingInterval) this.#heartbeat();
     this.#events.emit("connected");
   }
@@ -2711,6 +3509,7 @@ export class Client {
   #detach() {
     const socket = this.#socket;
     this.#socket = null;
+    this.#notifications.lost();
     this.options.clock.clearTimeout(this.#timer);
     this.options.clock.clearTimeout(this.#deadline);
     this.#deadline = undefined;
@@ -2746,7 +3545,9 @@ export class Client {
     for (const membership of [...this.#memberships.values()]) membership.away(code, reason);
     for (const request of [...this.#requests.values()]) {
       if (request.isCall) continue;
-      const isAgain = request.repeat || (isOfRoom && request.ref > ending.ref);
+      // Before "bye" the server has answered all that it has read.
+      const isUnread = (request.isEntry && bye !== null) || (isOfRoom && request.ref > ending.ref);
+      const isAgain = request.repeat || isUnread;
       if (isAgain) request.isSent = false;
       if (isRefused && request.text !== null && request.deadline <= clock.now() + delay) request.done(refusal);
       else if (isRefused) request.isSent = false; // the server has not read it
@@ -2756,6 +3557,13 @@ export class Client {
     }
     if (this.#state !== "waiting") return; // a listener has closed the client or reconnected
     if (!this.#isIdle(code, reason)) this.#events.emit("reconnecting", { code, reason, attempt: attempt + 1, delay });
+  }
+
+  /** If the event is one of notifications, asks for them, or connects in order to. @param {string} name */
+  #askForNotifications(name) {
+    if (name !== NOTIFY && !String(name).startsWith(NOTIFY_TYPE)) return;
+    if (this.#state === "open") this.#notifications.subscribe();
+    else if (this.#state === "idle") this.#connect();
   }
 
   /** @param {number} delay */
@@ -2772,7 +3580,7 @@ export class Client {
 
   /** If nothing needs a connection, goes to the state "idle"; returns whether that is so. @param {number} code @param {string} reason */
   #isIdle(code, reason) {
-    if (this.#memberships.size || this.#requests.size) return false;
+    if (this.#memberships.size || this.#requests.size || this.#notifications.isWanted) return false;
     this.options.clock.clearTimeout(this.#timer);
     this.#attempts = 0;
     this.#state = "idle";
@@ -2861,6 +3669,12 @@ export class Client {
         this.#connection.bye = { code: frame[1], retryAfter: Math.max(0, frame[2] ?? 0) };
         this.#events.emit("bye", this.#connection.bye);
         break;
+      case "notified":
+        this.#notifications.subscribed(frame);
+        break;
+      case "notify":
+        this.#notifications.receive(frame);
+        break;
       default: {
         const membership = this.#memberships.get(kind === "call" ? frame[2] : frame[1]);
         if (kind === "left" && membership) this.#connection.ending = { code: frame[2], ref: this.#lastRef };
@@ -2898,7 +3712,7 @@ export class Client {
       if (request) this.#answered(request, error);
       return;
     }
-    if (isFirst && (room ?? null) === null) {
+    if (isFirst && (room ?? null) === null && details?.frame !== NOTIFY) {
       this.#connection.refusal = error; // the reason, if the server closes the socket now
       return;
     }
@@ -2964,7 +3778,7 @@ export class Client {
   #measured(request) {
     const latency = this.options.clock.now() - request.sentAt;
     this.#latency = latency;
-    const isHere = [...this.#memberships.values()].every(({ state }) => state === "joined");
+    const isHere = [...this.#memberships.values()].every(({ status }) => status === "joined");
     if (isHere && latency <= this.options.pingTimeout) this.#patience = 1;
     this.#events.emit("latency", latency);
     return latency;
@@ -2979,13 +3793,14 @@ export class Client {
     if (target === null || !isFunction(target.addEventListener)) return;
     /** @param {any} event */
     const look = (event) => {
+      if (event.type === "pagehide") return this.#notifications.flush();
       if (event.type === "visibilitychange" && event.target?.visibilityState === "hidden") return;
       if (this.#state === "open") this.#probe(this.options.probeTimeout);
       else if (this.#state === "waiting" && event.type !== "offline" && !this.#isAskedToWait) this.#connect();
       // The attempt began over a network that is gone.
       else if (this.#state === "connecting" && event.type === "online") this._drop("online", { delay: 0 });
     };
-    const names = ["online", "offline", "visibilitychange"];
+    const names = ["online", "offline", "visibilitychange", "pagehide"];
     for (const name of names) target.addEventListener(name, look);
     this.#ignoreEvents = () => names.forEach((name) => target.removeEventListener(name, look));
   }

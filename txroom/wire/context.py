@@ -6,6 +6,7 @@ A connection does not know the layers above it, and reports its events to `Conne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..core.connection import Connection
+from ..core.meters import Histogram
 from ..core.options import ServerOptions
 from .deflate import DeflateParameters, Deflater
 from .timerwheel import TimerWheel
@@ -73,9 +75,17 @@ class WireContext:
         self.wheel = TimerWheel(self.clock)
         #: Whether every event of each connection is logged; the server sets it.
         self.isTracing = False
+        #: How much of each message is logged while `isTracing` is set, in characters; 0: its size, as debug.
+        self.shownOfMessages = 0
         #: Totals of all connections since the start.
         self.messagesReceived = self.bytesReceived = 0
         self.messagesSent = self.bytesSent = 0
+        #: The messages that were not sent, because the peer read too slowly.
+        self.messagesDropped = 0
+        #: The connections that were closed, by the code that `onDisconnect` got.
+        self.closes: Counter[int] = Counter()
+        #: The seconds from a ping of the heartbeat to its answer.
+        self.pingTimes = Histogram()
         #: The connections that have not finished, see `FinishingConnection`.
         self.finishing: set[FinishingConnection] = set()
         self._deflaters: dict[tuple[int, int], Deflater] = {}
@@ -88,6 +98,14 @@ class WireContext:
         if key not in self._deflaters:
             self._deflaters[key] = Deflater(parameters)
         return self._deflaters[key]
+
+    def traceMessage(self, connection: Connection, message: str | bytes, size: int) -> None:
+        """Log that a message was received; only called if `isTracing` is set."""
+        if self.shownOfMessages:
+            beginning = message[: self.shownOfMessages]
+            self._log.info("{id} sends {beginning!r}", id=connection.id, beginning=beginning)
+        else:
+            self.trace(connection, "message", kind=type(message).__name__, size=size)
 
     def trace(self, connection: Connection, event: str, **details: object) -> None:
         """Log one event of a connection; only called if `isTracing` is set."""

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionLost
 class DrainNotifier:
     """The callbacks of one connection for the time when its send buffer is empty."""
 
-    __slots__ = ("hasLost", "isBlocked", "pong", "waiters")
+    __slots__ = ("hasLost", "isBlocked", "pong", "unlimited", "waiters")
 
     def __init__(self) -> None:
         #: Whether `onDrain` has to be called, because a message got the status BACKPRESSURE or DROPPED.
@@ -22,6 +22,8 @@ class DrainNotifier:
         #: The payload of the newest ping that is not answered yet; older ones need no answer
         #: (RFC 6455 §5.5.3).
         self.pong: bytes | None = None
+        #: The bytes in the buffer, or written before, that don't count for `maxBackpressure`.
+        self.unlimited = 0
         #: Whether frames were thrown away, because the connection was dropped before they were written.
         self.hasLost = False
         #: The Deferreds that `whenSent` has returned.
@@ -37,6 +39,7 @@ class DrainNotifier:
 
     def sent(self) -> None:
         """Fire the Deferreds: the send buffer is empty."""
+        self.unlimited = 0
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             waiter.callback(None)

@@ -9,11 +9,14 @@ sent once, and nothing is sent after it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from random import random
 from typing import Any
 
 from twisted.python.failure import Failure
 
 from ..core.codes import CloseCode, ReadyState
+from ..core.link import Link
 from ..core.options import ServerOptions
 from . import parser
 from .context import WireContext
@@ -25,6 +28,7 @@ from .heartbeat import Heartbeat
 from .receiver import Receiver
 from .sendbuffer import outgoing
 from .sender import Sender, joinLimit
+from .slowlink import SlowLink, SlowOutgoing
 from .states import CLOSED, CLOSING, DISCARDING, OPEN
 from .transports import closeGently, takeOver
 
@@ -116,6 +120,21 @@ class WireProtocol(Sender):
     def rtt(self) -> float | None:
         return self._heartbeat.rtt
 
+    # -- a simulated slow link
+
+    def simulate(self, link: Link | None, onEnd: Callable[[], object] = lambda: None) -> bool:
+        out = self.out
+        if out is None or self.state != OPEN:
+            return False
+        if isinstance(out, SlowOutgoing):
+            if link is None:
+                out.link.end()
+            else:
+                out.link.change(link)
+        elif link is not None:
+            SlowLink(self, out, onEnd, random).begin(link)
+        return True
+
     # -- reading
 
     def pause(self) -> None:
@@ -154,10 +173,19 @@ class WireProtocol(Sender):
             if self.options.autoPong:
                 self.pong(payload)
             self.connection.notified("onPing", payload)
-        elif not self._heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
+        elif not self.answersPing(payload):
             if self.context.isTracing:
                 self.context.trace(self.connection, "pong", size=len(payload))
             self.connection.notified("onPong", payload)
+
+    def answersPing(self, payload: bytes) -> bool:
+        """Return whether a pong answers the last ping of the heartbeat, and note how long that took."""
+        heartbeat = self._heartbeat
+        if not heartbeat.isAnsweredBy(payload, self.receiver.lastReceived):
+            return False
+        if heartbeat.rtt is not None:
+            self.context.pingTimes.observe(heartbeat.rtt)
+        return True
 
     # -- deadlines
 
@@ -280,6 +308,7 @@ class WireProtocol(Sender):
         why = ""
         if self._closing is not None and self._closing.code is not None:
             code, why = self._closing.code, self._closing.reason
+        context.closes[code] += 1
         if context.isTracing:
             context.trace(connection, "disconnect", code=code, reason=why)
         context.events.closed(connection, self.address)

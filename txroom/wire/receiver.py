@@ -241,7 +241,7 @@ class Receiver:
         context.messagesReceived += 1
         context.bytesReceived += size
         if context.isTracing:
-            context.trace(self.connection, "message", kind=type(message).__name__, size=size)
+            context.traceMessage(self.connection, message, size)
         self.connection.received(message)
         if self._meter is not None and self.state == OPEN:
             self._charge(self._meter, size)

@@ -114,8 +114,13 @@ class BufferedOutgoing:
         return self.write(header + payload)
 
     def notifyWhenEmpty(self, onEmpty: Callable[[], None]) -> None:
-        """Call `onEmpty` once, when the send buffer is empty; it must not be empty now."""
-        if self._onEmpty is None and self._socket.producer is None:
+        """
+        Call `onEmpty` once, when the send buffer is empty; it must not be empty now. It replaces that of an
+        earlier call.
+        """
+        if self._onEmpty is not None:
+            self._onEmpty = onEmpty
+        elif self._socket.producer is None:
             self._socket.registerProducer(self, False)
             self._onEmpty = onEmpty
 

@@ -9,7 +9,7 @@ when the send buffer is empty again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionLost
@@ -36,6 +36,7 @@ from .frames import (
     preparedFrame,
 )
 from .sendbuffer import Outgoing
+from .slowlink import SlowOutgoing
 from .states import CLOSING, OPEN
 from .turn import Parts
 
@@ -80,7 +81,7 @@ class Sender:
         self.context = self.shared  # looking up an attribute of the instance is faster
         self.connection: Connection
         self.state = OPEN
-        self.out: Outgoing | None = None
+        self.out: Outgoing | SlowOutgoing | None = None
         #: The parameters of permessage-deflate, if it was negotiated.
         self.parameters: DeflateParameters | None = None
         self._deflater: Deflater | None = None
@@ -168,6 +169,22 @@ class Sender:
             return self._queue(frame(first, deflater.deflate(prepared.payload)))
         return self._queue(preparedDeflatedFrame(prepared, deflater))
 
+    def sendUnlimited(self, prepared: Prepared, mostRefused: int) -> SendStatus | None:
+        out = self.out
+        if self.state != OPEN or out is None:
+            return SendStatus.CLOSED
+        if out.mayWait:
+            waiting = out.amount()
+            if waiting > mostRefused:
+                return None
+            if waiting:
+                self._awaitSent().unlimited += len(prepared.payload)
+                return self.sendPrepared(prepared)
+        status = self.sendPrepared(prepared)
+        if out.mayWait and out.amount():
+            self._awaitSent().unlimited = len(prepared.payload)
+        return status
+
     def sendAllPrepared(self, messages: Sequence[Prepared]) -> SendStatus:
         if self.parameters is not None:
             return self._sendEach(messages)
@@ -195,7 +212,7 @@ class Sender:
             self._deflater = self.context.deflater(parameters)
         return self._deflater
 
-    def _admits(self, out: Outgoing, size: int) -> bool:
+    def _admits(self, out: Outgoing | SlowOutgoing, size: int) -> bool:
         """
         Return whether a message of `size` bytes may be queued, by `maxBackpressure`.
 
@@ -208,6 +225,10 @@ class Sender:
         limit = self.options.maxBackpressure
         if not waiting or not limit or waiting + size <= limit:
             return True
+        notifier = self._drainNotifier
+        if notifier is not None and waiting + size <= limit + notifier.unlimited:
+            return True
+        self.context.messagesDropped += 1
         if self.options.closeOnBackpressureLimit:
             self.close(CloseCode.TRY_AGAIN_LATER, "too slow")
         else:
@@ -324,6 +345,11 @@ class Sender:
         assert self.out is not None
         self.out.notifyWhenEmpty(self._sent)
         return self._drainNotifier
+
+    def takesSent(self) -> Callable[[], None] | None:
+        """Return what is to be called when the send buffer is empty; `None`: nothing waits for that."""
+        assert self.out is not None
+        return self._sent if self._drainNotifier is not None and self.out.amount() else None
 
     def _sent(self) -> None:
         notifier = self._drainNotifier

@@ -24,6 +24,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..core.meters import Histogram
+
 #: The number of seconds after which parts are written before the turn ends, if writes are short.
 LONGEST = 0.005
 #: How many times as long as the last write a turn may take, and how many seconds at most.
@@ -32,6 +34,10 @@ PATIENCE, LONGEST_OF_ALL = 3, 0.05
 MOST_PARTS = 16_384
 #: The number of parts after which the clock is read.
 CHECKED_PARTS = 16
+
+#: The upper bounds of the classes in which writes are counted, by their parts. The class of a number is one
+#: less than the length of its binary form, which is the quickest to find.
+PART_BOUNDS = tuple((1 << bits) - 1 for bits in range(1, MOST_PARTS.bit_length()))
 
 #: The parts of one connection: none, one or several.
 Parts = bytes | list[bytes] | None
@@ -85,11 +91,23 @@ class Turn:
         self.isActive = False
         #: The number of parts until `check` is called.
         self.partsUntilCheck = CHECKED_PARTS
+        #: The writes at the end of a read or of a turn: those of one part, and of several; see `writes`.
+        self._singles = 0
+        self._joins = Histogram(PART_BOUNDS)
         self._partCount = 0
         #: The number of seconds after which this turn takes too long.
         self._longest = LONGEST
         self._isScheduled = False
         self._isFlushing = False
+
+    @property
+    def writes(self) -> Histogram:
+        """The number of parts of each write at the end of a read or of a turn."""
+        writes = Histogram(PART_BOUNDS)
+        writes.add(self._joins)
+        writes.counts[0] += self._singles
+        writes.sum += self._singles
+        return writes
 
     def begin(self) -> None:
         """
@@ -124,8 +142,15 @@ class Turn:
         parts, sender.parts = sender.parts, None
         if parts is None:
             return
+        if isinstance(parts, bytes):
+            data = parts
+            self._singles += 1
+        else:
+            data = b"".join(parts)
+            self._joins.counts[len(parts).bit_length() - 1] += 1
+            self._joins.sum += len(parts)
         try:
-            sender.out.write(parts if isinstance(parts, bytes) else b"".join(parts))  # type: ignore[union-attr]
+            sender.out.write(data)  # type: ignore[union-attr]
         except Exception:
             self._failed(sender)
 
@@ -170,6 +195,8 @@ class Turn:
     def _write(self, pending: list[TurnPort]) -> None:
         joined: Parts = None
         data = b""
+        singles = 0
+        joins = self._joins
         senders = iter(pending)
         try:
             for sender in senders:
@@ -180,14 +207,19 @@ class Turn:
                 try:
                     if isinstance(parts, bytes):
                         data = parts
-                    # The members of a room mostly get the same frames: the last join is used again.
-                    elif parts != joined:
-                        data = b"".join(parts)
+                        singles += 1
+                    else:
+                        # The members of a room mostly get the same frames: the last join is used again.
+                        if parts != joined:
+                            data = b"".join(parts)
+                        joins.counts[len(parts).bit_length() - 1] += 1
+                        joins.sum += len(parts)
                     joined = parts
                     sender.out.write(data)  # type: ignore[union-attr]
                 except Exception:
                     self._failed(sender)
         finally:
+            self._singles += singles
             # After an exception that is not caught here, such as KeyboardInterrupt, the others come later.
             later = list(senders)
             if later:

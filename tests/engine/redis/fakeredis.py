@@ -111,6 +111,12 @@ class FakeRedis:
         for client in list(self.clients):
             client.cut(executed)
 
+    def split(self) -> FakeRedis:
+        """Return a second primary: a replica of this one that became a primary, while this one goes on."""
+        other = FakeRedis(self.clock, self._random, self.slowest)
+        self.store.copyTo(other.store)
+        return other
+
     def hang(self) -> None:
         """Answer nothing, as when the process is suspended."""
         self.isHung = True
@@ -243,6 +249,13 @@ class FakeClient:
 
     def reconnect(self, why: str) -> None:
         self.cut()
+
+    def move(self, server: FakeRedis) -> None:
+        """From now on the address leads to another server."""
+        self.server.clients.remove(self)
+        server.clients.append(self)
+        self.cut()
+        self.server = server
 
     def send(self, reply: Callable[[Any], object], *args: Any) -> None:
         for arg in args:

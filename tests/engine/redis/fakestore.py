@@ -52,6 +52,10 @@ class Stream(list[Any]):
         return copy
 
 
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, dict | Stream | set) else value
+
+
 class Store:
     """
     The keys of a fake Redis, and the commands.
@@ -107,6 +111,12 @@ class Store:
         self.run = f"run{int(self.run[3:]) + 1}"
         self.loaded.clear()
 
+    def copyTo(self, other: Store) -> None:
+        """Give another server this one's data, as a replica that becomes a primary has it."""
+        other.keys = {key: _copied(value) for key, value in self.keys.items()}
+        other._expiries = dict(self._expiries)
+        other.run = f"run{int(self.run[3:]) + 1}"
+
     def flush(self) -> None:
         """Forget everything."""
         self._note(list(self.keys))
@@ -119,7 +129,7 @@ class Store:
             [
                 (
                     key,
-                    value.copy() if isinstance(value, dict | Stream | set) else value,
+                    _copied(value),
                     self._expiries.get(key),
                 )
                 for key, value in ((key, self.keys.get(key)) for key in dict.fromkeys(keys))
@@ -248,7 +258,12 @@ class Store:
     def doGET(self, key: bytes) -> bytes | None:
         return self._value(key, bytes) if key in self.keys else None
 
-    def doSET(self, key: bytes, value: bytes, *args: bytes) -> bytes:
+    def doMGET(self, *keys: bytes) -> list[bytes | None]:
+        return [self.doGET(key) if isinstance(self.keys.get(key), bytes) else None for key in keys]
+
+    def doSET(self, key: bytes, value: bytes, *args: bytes) -> bytes | None:
+        if args[2:] == (b"NX",) and self.doEXISTS(key):
+            return None
         self._grow()
         self._put(key, value, None)
         if args:
@@ -424,12 +439,13 @@ class Store:
 
     def runClaim(self, keys: Any, args: Any) -> Any:
         fields, grave = keys
-        seen, token, node, newEpoch, run, durable, died, app, name, age, version = args
+        seen, token, node, newEpoch, run, durable, died, app, name, age, version, keyed = args
         room = self._hash(fields)
         had = room.get(b"tok", b"")
         if had == token:
             return [1, int(room[b"gen"]), room[b"epoch"], 0]
-        if had != seen or (not had and grave in self.keys):
+        buried = None if had else self.doGET(grave)
+        if had != seen or (buried is not None and (keyed != b"1" or buried in (b"ended", token))):
             return [0]
         newest = max(int(room.get(b"v", version)), int(version))
         if abs(int(room.get(b"v", version)) - int(version)) > 1:
@@ -442,6 +458,7 @@ class Store:
         if epoch is None or (room.get(b"run") != run and durable != b"1"):
             epoch = newEpoch
         if not had:
+            self.doDEL(grave)
             self.doHSET(fields, b"seq", 0, b"off", 0, b"app", app, b"name", name, b"age", age)
         self.doHSET(
             fields, b"tok", token, b"node", node, b"epoch", epoch, b"run", run, b"v", newest
@@ -474,7 +491,7 @@ class Store:
         if token != args[0]:
             raise RedisError("FENCED the room has another owner")
         self.doDEL(fields, log)
-        self.doSET(grave, b"", b"PX", args[1])
+        self.doSET(grave, args[2] if len(args) > 2 else token, b"PX", args[1])
         return 1
 
     def runStrand(self, keys: Any, args: Any) -> Any:
@@ -542,13 +559,141 @@ class Store:
             self.doHSET(stopped, b"run", run, b"newest", int(newest))
         return [int(scores.get(node, -1)), int(self._hash(stopped)[b"newest"])]
 
+    def _queue(self, keys: Any, args: Any) -> dict[str, Any]:
+        """What ``queue.lua`` does; return its variables."""
+        queue, log, devices, *_ = keys
+        run, fresh, kept, most = args[:4]
+        had = self._hash(queue)
+        isNew = b"e" not in had
+        last, former = int(had.get(b"n", 0)), had.get(b"f", b"").split()
+        if not isNew and had[b"r"] != run:
+            former = [had[b"e"], b"%d" % last, *former][: 2 * int(most)]
+        epoch = fresh if isNew or had[b"r"] != run else had[b"e"]
+        acknowledged, size, uses = (int(had.get(name, 0)) for name in (b"a", b"b", b"s"))
+        self.doHSET(
+            queue, b"e", epoch, b"n", last, b"r", run, b"a", acknowledged, b"f", b" ".join(former),
+            b"b", size, b"s", uses,
+        )  # fmt: skip
+        if isNew:
+            self.doDEL(log, devices)
+        for key in keys[:3]:
+            self.doPEXPIRE(key, kept)
+        pairs = list(zip(former[::2], map(int, former[1::2]), strict=True))
+        return {
+            "epoch": epoch, "last": last, "acknowledged": acknowledged, "former": pairs, "size": size,
+            "uses": uses, "isNew": isNew,
+        }  # fmt: skip
+
+    def _notices(self, log: bytes) -> list[tuple[int, dict[bytes, bytes]]]:
+        return [
+            (int(id.partition(b"-")[0]), dict(zip(fields[::2], fields[1::2], strict=True)))
+            for id, fields in self._value(log, Stream)
+        ]
+
+    def _forgetKey(self, keys: Any, key: bytes, overhead: int) -> int:
+        known = self.doHGET(keys[3], key)
+        self.doHDEL(keys[3], key)
+        self.doZREM(keys[4], key)
+        return 0 if known is None else len(key) + len(known.split(b" ", 3)[3]) + overhead
+
+    def runNotify(self, keys: Any, args: Any) -> Any:
+        queue = self._queue(keys, args)
+        (
+            channel, message, limit, most, milliseconds, type_, data, key, digest, keyMilliseconds, mostKeys,
+            mostKeysSize, overhead,
+        ) = args[4:]  # fmt: skip
+        epoch, weight = queue["epoch"], int(overhead)
+        if queue["isNew"]:
+            self.doDEL(*keys[3:])
+        known = self.doHGET(keys[3], key) if key else None
+        if known is not None:
+            expiry, itsEpoch, number, its = known.split(b" ", 3)
+            if int(expiry) > self.now:
+                if its != digest:
+                    return []
+                return [itsEpoch, int(number), self.doPUBLISH(channel, b""), 1, 0]
+        n, dropped = queue["last"] + 1 if int(limit) > 0 else 0, 0
+        if key:
+            size = 0
+            if self.doEXISTS(keys[3]):
+                size = int(self._hash(keys[0]).get(b"k", 0)) - self._forgetKey(keys, key, weight)
+            expiry = b"%d" % (self.now + int(keyMilliseconds))
+            self.doHSET(keys[3], key, b"%s %s %d %s" % (expiry, epoch, n, digest))
+            self.doZADD(keys[4], expiry, key)
+            size += len(key) + len(digest) + weight
+            while True:
+                oldest = self.doZRANGE(keys[4], b"0", b"0", b"WITHSCORES")
+                if not oldest:
+                    break
+                first, expires = oldest[0]
+                isOver = self.doZCARD(keys[4]) > int(mostKeys) or size > int(mostKeysSize)
+                if not isOver and expires > self.now:
+                    break
+                size -= self._forgetKey(keys, first, weight)
+            self.doHSET(keys[0], b"k", size)
+            for each in keys[3:]:
+                self.doPEXPIRE(each, keyMilliseconds)
+        if int(limit) > 0:
+            size = queue["size"] + len(type_) + len(data) + weight
+            expires = 0 if milliseconds == b"0" else self.now + int(milliseconds)
+            self.doXADD(keys[1], b"%d-0" % n, b"t", type_, b"d", data, b"x", b"%d" % expires)
+            entries = self._value(keys[1], Stream)
+            while entries:
+                _, eldest = self._notices(keys[1])[0]
+                isExpired = eldest[b"x"] != b"0" and int(eldest[b"x"]) <= self.now
+                if len(entries) <= int(limit) and size <= int(most) and not isExpired:
+                    break
+                dropped += not isExpired
+                del entries[0]
+                size -= len(eldest[b"t"]) + len(eldest[b"d"]) + weight
+            self.doHSET(keys[0], b"n", n, b"b", size)
+            self.doPEXPIRE(keys[1], args[2])
+        return [epoch, n, self.doPUBLISH(channel, message), 0, dropped]
+
+    def runNotices(self, keys: Any, args: Any) -> Any:
+        queue = self._queue(keys, args)
+        device, epoch, number, what, count, size, mostDevices = args[4:]
+        left, room = int(count), int(size)
+        cursor = self.doHGET(keys[2], device) if device else None
+        known = None if cursor is None else int(cursor.split()[0])
+        kept = self._notices(keys[1])
+        isLost = False
+        if not epoch:
+            n = queue["acknowledged"] if known is None else known
+        else:
+            ends = dict(reversed(queue["former"])) | {queue["epoch"]: queue["last"]}
+            isLost = epoch not in ends
+            n = (kept[0][0] if kept else queue["last"] + 1) - 1 if isLost else min(int(number), ends[epoch])
+        isUse = what == b"open" or (what == b"acknowledge" and not isLost)
+        if epoch and isUse and n > queue["acknowledged"]:
+            self.doHSET(keys[0], b"a", n)
+        if device and isUse:
+            uses = queue["uses"] + 1
+            self.doHSET(keys[0], b"s", uses)
+            self.doHSET(keys[2], device, b"%d %d" % (max(n, known or 0), uses))
+            if self.doHLEN(keys[2]) > int(mostDevices):
+                devices = self._hash(keys[2])
+                self.doHDEL(keys[2], min(devices, key=lambda each: int(devices[each].split()[1])))
+            self.doPEXPIRE(keys[2], args[2])
+        answer: list[Any] = [queue["epoch"], n, queue["last"], int(isLost)]
+        for each, fields in kept:
+            if each <= n or (fields[b"x"] != b"0" and int(fields[b"x"]) <= self.now):
+                continue
+            room -= len(fields[b"d"])
+            if left <= 0 or (room < 0 and len(answer) > 4):
+                break
+            left -= 1
+            answer += [each, fields[b"t"], fields[b"d"]]
+        return answer
+
     def runCreate(self, keys: Any, args: Any) -> Any:
         listings, ages = keys
         room, value, most, known = args
         rooms = self.doHLEN(listings)
         if 0 < int(most) <= rooms and not self.doHEXISTS(listings, room):
             return [0, rooms]
-        self.doHSETNX(listings, room, value)
+        if not self.doHSETNX(listings, room, value):
+            return [-1, 0]
         age = max(self.doINCR(ages), int(known) + 1)
         self.keys[ages] = b"%d" % age
         return [1, age]

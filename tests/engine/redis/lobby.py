@@ -28,8 +28,8 @@ SEATS, FEW = 3, 3
 KINDS = "meet meet leave spawn spawn end"
 #: After so many seconds without a fault all nodes know the same rooms.
 CALM = 6.0
-#: The most seconds that a request takes if nothing but its maker fails.
-ANSWER = 40.0
+#: The most seconds that a request takes if nothing but its maker fails, and after how many to look.
+ANSWER, WAIT = 40.0, 0.25
 
 
 class Hall(Room):
@@ -262,10 +262,10 @@ class Lobby:
         world.check(meeting not in self.pending, "the last meeting has not ended")
         for guest in self.guests:
             guest.lost()
-        for _ in range(10):
+        for seconds in (*[0.5] * 8, *[4] * 9):
             for room in self.existing("few") + self.existing("model"):
                 self.dispose(room)
-            world.advance(4)
+            world.advance(seconds)
             if not self.left():
                 break
         # What had ended before may be there again if Redis has lost that. It is found later.
@@ -283,11 +283,11 @@ class Lobby:
 
     def wait(self, isDone: Callable[[], bool]) -> None:
         """Let time pass until something is so."""
-        for _ in range(int(ANSWER / 2)):
+        for _ in range(int(ANSWER / WAIT)):
             self.look()
             if isDone():
                 break
-            self.world.advance(2)
+            self.world.advance(WAIT)
 
     def left(self) -> list[Any]:
         """What is left of rooms."""

@@ -48,8 +48,14 @@ class AnnouncingTests(SynchronousTestCase):
         self.refresh(second)
         said = [(LogLevel.info, "node b is in the cluster: process 2 on blue")]
         self.assertEqual((self.refresh(self.first, "b"), self.first.about("b").host), (said, "blue"))
-        asked = self.server.count("GET")
-        self.assertEqual((self.refresh(self.first, "b"), self.server.count("GET")), ([], asked))
+        self.assertEqual(self.refresh(self.first, "b"), [])
+
+    def test_leaving(self) -> None:
+        """The others learn that a node is leaving, and that it stays after all; that isn't logged."""
+        for count, isLeaving in enumerate((False, True, False)):
+            self.refresh(self.make("b", About("blue", 2, False, ROOMS, isLeaving)))
+            said = self.refresh(self.first, "b")
+            self.assertEqual((len(said), self.first.about("b").isLeaving), (0 if count else 1, isLeaving))
 
     def test_forgotten(self) -> None:
         """A node that has ended is forgotten, by the other nodes and by Redis."""
@@ -79,12 +85,27 @@ class AnnouncingTests(SynchronousTestCase):
         """What can't be read is logged once; a later version may say more."""
         self.server.store.execute("SET", "txr:about:b", b"\xc1")
         self.server.store.execute(
-            "SET", "txr:about:c", msgspec.msgpack.encode(["green", 3, True, ROOMS, "new"])
+            "SET", "txr:about:c", msgspec.msgpack.encode(["green", 3, True, ROOMS, False, "new"])
         )
         levels = [level for level, _ in self.refresh(self.first, "b", "c")]
         self.assertEqual(levels, [LogLevel.error, LogLevel.info, LogLevel.warn])
         self.assertEqual(self.first.about("c"), About("green", 3, True, ROOMS))
         self.assertEqual(self.refresh(self.first, "b", "c"), [])
+
+    def test_oneCommand(self) -> None:
+        """However many nodes there are, a node reads what they say by one command."""
+        nodes = [f"n{number}" for number in range(20)]
+        for number, node in enumerate(nodes[:15]):
+            self.refresh(self.make(node, About("blue", number)))
+        before = len(self.server.log)
+        self.refresh(self.first, *nodes)
+        self.assertEqual([name for name, _ in self.server.log[before:]], ["SET", "MGET"])
+        self.assertEqual([self.first.about(node).pid for node in nodes], [*range(15), *[0] * 5])
+        self.server.fail("ERR", "MGET")
+        self.refresh(self.first, *nodes)
+        self.assertEqual(self.first.about("n3").pid, 3)
+        self.refresh(self.first)
+        self.assertEqual(self.server.log[-1][0], "SET")
 
     def test_differences(self) -> None:
         """Names, limits and durability have to be the same."""

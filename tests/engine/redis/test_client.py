@@ -353,7 +353,7 @@ class RetryTests(ClientTestCase):
 
     def test_logged(self) -> None:
         """A problem is logged once, not at each attempt, and never above debug by a client that is quiet."""
-        for isQuiet, expected in ((False, ["warn", "info", "warn"]), (True, ["debug"] * 3)):
+        for isQuiet, expected in ((False, ["warn", "info", "warn"]), (True, ["debug"] * 2)):
             self.server = Server()
             client = self.make(isQuiet=isQuiet)
             with capturedLogs() as logged:

@@ -1,8 +1,9 @@
 """
 A model of a cluster: three nodes with clients on one Redis, and what must hold whatever goes wrong.
 
-Nodes are killed, suspended, cut off and stopped; Redis is cut, hangs, is killed, loses its newest data or all
-of it, refuses commands, and has a clock that jumps; packets between nodes are lost, doubled and delayed.
+Nodes are killed, suspended, cut off and stopped, and leave as when a server is reloaded; Redis is cut, hangs,
+is killed, loses its newest data or all of it, refuses commands, and has a clock that jumps; packets between
+nodes are lost, doubled and delayed.
 
 - In one epoch no offset is used for two messages.
 - What was acknowledged is in the log, once, or a new epoch tells all clients that something may be missing.
@@ -10,6 +11,8 @@ of it, refuses commands, and has a clock that jumps; packets between nodes are l
 - A member stays one, unless Redis has lost data and the owner is lost too.
 - Unless Redis was started again or lost something, there is no new epoch.
 - In the end each room has one owner, also the rooms that nobody asked for.
+- A node that leaves keeps no room, or serves as before; then its clients are told, and it stops.
+- A command with a key is carried out once, whichever node is asked.
 - Rooms that come and go: see `tests.engine.redis.lobby`.
 """
 
@@ -20,32 +23,35 @@ from itertools import count
 from random import Random
 from typing import Any, cast
 
+from msgspec import msgpack
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.engine.redis import lobby
 from tests.engine.redis.fakeredis import FakeRedis
 from tests.rooms import model
 from tests.rooms import test_recovery_model as recovery
-from tests.rooms.model import Step, schedules
+from tests.rooms.backend import Backend
+from tests.rooms.model import Step, repeatable, schedules
 from tests.sortedclock import SortedClock
-from txroom import RoomApplication
+from txroom import CloseCode, ReadyState, RoomApplication, SendStatus
+from txroom.core.message import Prepared
 from txroom.engine.redis.engine import RedisEngine
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.stored import RoomForm
 from txroom.protocol import payload
+from txroom.rooms.contract.ports import HandoverFailed
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.hooks import HookTimeout
 
 #: What happens; a kind that is named twice happens twice as often.
 KINDS = (
-    "say say say say tell shout flash wait wait wait second second connect connect drop again late "
-    "die suspend goOn goOn stop isolate join long "
+    "say say say say tell shout flash order order repeat wait wait wait second second connect connect drop "
+    "again late die suspend goOn goOn stop depart depart isolate join long "
     "cut cut hang wake restart restart flush refuse jump packets "
 ) + lobby.KINDS
-#: Those after which not everything may be as usual.
-FAULTS = frozenset(
-    ("die", "suspend", "goOn", "stop", "isolate", "cut", "hang", "wake", "restart", "flush", "refuse", "jump")
-) | {"packets"}
+#: What happens to nodes, and all after which not everything may be as usual.
+OF_NODES = ("die", "suspend", "goOn", "stop", "depart", "isolate")
+FAULTS = frozenset((*OF_NODES, "cut", "hang", "wake", "restart", "flush", "refuse", "jump", "packets"))
 ERRORS = ("OOM no memory", "MISCONF disk full", "NOSCRIPT none", "READONLY replica", "BUSY script")
 KEYS = Keys()
 INFINITY = float("inf")
@@ -81,7 +87,7 @@ class ModelNode:
         self.app.begin(rooms, self.clock)
         self.rooms = rooms
         self.isSuspended = False
-        self.isStopping = False
+        self.isStopping = self.isLeaving = False
         #: What clients sent while it was suspended.
         self.held: list[tuple[NodeSocket, tuple[Any, ...]]] = []
         self.failures: list[Exception] = []
@@ -109,6 +115,7 @@ class ModelNode:
 
     def suspend(self) -> None:
         self.isSuspended = True
+        self.world.findClocks()
         for client in self.clients:
             client.pause()
 
@@ -117,7 +124,8 @@ class ModelNode:
         if not self.isSuspended:
             return
         self.isSuspended = False
-        self.clock.rightNow = self.world.clock.seconds()
+        self.world.findClocks()
+        self.clock.rightNow = self.world.now
         for client in self.clients:
             client.resume()
         held, self.held = self.held, []
@@ -131,6 +139,9 @@ class NodeSocket(model.Socket):
 
     world: Any
     isOver = False
+    #: The code with which the server closes it, and the codes of the notices that come before that.
+    closedWith = 0
+    byes: tuple[int, ...] = ()
 
     @property
     def node(self) -> ModelNode:
@@ -158,7 +169,16 @@ class NodeSocket(model.Socket):
         else:
             super().lost(code)
 
+    def sendFrame(self, prepared: Prepared) -> SendStatus:
+        frame = msgpack.decode(prepared.payload)
+        if frame[0] == "bye":
+            self.byes += (frame[1],)
+        else:
+            self.received(frame)
+        return SendStatus.SENT
+
     def close(self, code: int, reason: str = "") -> None:
+        self.closedWith = code
         self.node.clock.callLater(0, self.lost, code)
 
 
@@ -302,11 +322,15 @@ class World:
         #: Since when it has been away, with breaks that may be too short to reach it.
         self.awaySince = INFINITY
         self.nodes = [ModelNode(self) for _ in range(3)]
+        #: The clocks that run: Redis's, and those of the nodes that are not suspended.
+        self.clocks: list[SortedClock] = []
+        self.findClocks()
         self.advance(0.5)
         self.rooms = [self.create() for _ in range(3)]
         self.room = self.rooms[0]
         self.clients = [ModelClient(self, name) for name in "abcd"]
         self.lobby = lobby.Lobby(self)
+        self.backend = Backend(self)
 
     def create(self) -> str:
         made: list[str] = []
@@ -331,7 +355,9 @@ class World:
         """The nodes that serve clients."""
         nodes = self.nodes
         return [
-            each for each in nodes if not (each.isSuspended or each.isStopping or each.engine.node is None)
+            each
+            for each in nodes
+            if not (each.isSuspended or each.isStopping or each.isLeaving or each.engine.node is None)
         ]
 
     @property
@@ -351,6 +377,11 @@ class World:
     def mayLose(self) -> bool:
         """Whether members may be lost: both Redis and their owner have lost them."""
         return self.hasLostData and (self.hasLostNode or self.hasLapsed)
+
+    @property
+    def mayForget(self) -> bool:
+        """Whether a room may have lost what it has committed."""
+        return self.hasLostData
 
     @property
     def mayBeNew(self) -> bool:
@@ -380,19 +411,20 @@ class World:
         """Let time pass, from one delayed call to the next."""
         end = self.clock.rightNow + seconds
         while True:
-            clocks = self.clocks
             first, due = self.clock, end
-            for clock in clocks:
-                if clock.calls and clock.calls[0].time < due:
-                    first, due = clock, clock.calls[0].time
+            for clock in self.clocks:
+                calls = clock.calls
+                if calls and calls[0].time < due:
+                    first, due = clock, calls[0].time
             now = max(due, self.clock.rightNow)
-            for clock in clocks:
+            for clock in self.clocks:
                 clock.rightNow = now
             if due >= end:
                 break
             first.advance(0)
-            self.look()
-        for clock in clocks:
+            if not (self.hasLapsed and self.hasLostNode):
+                self.look()
+        for clock in self.clocks:
             clock.advance(0)
         self.look()
         if self.calmSince == INFINITY and self.isCalm():
@@ -412,16 +444,13 @@ class World:
         isUp = all(client.isUp for client in server.clients)
         return isUp and all(node.engine.health() is None for node in self.running)
 
-    @property
-    def clocks(self) -> list[SortedClock]:
-        """The clocks that run: Redis's, and those of the nodes that are not suspended."""
-        return [self.clock, *[node.clock for node in self.nodes if not node.isSuspended]]
+    def findClocks(self) -> None:
+        """A node has come, gone, been suspended, or goes on."""
+        self.clocks = [self.clock, *[node.clock for node in self.nodes if not node.isSuspended]]
 
     def look(self) -> None:
         """Notice when a lease has lapsed although Redis could be reached, and when owners may give up."""
-        if self.hasLapsed and self.hasLostNode:
-            return
-        now = self.clock.seconds()
+        now = self.now
         if not self.server.isUp or self.server.isHung:
             if self.wellSince < INFINITY and self.awaySince < INFINITY:
                 self.hasLostNode = True  # not all nodes may have reached Redis before it was away again
@@ -465,9 +494,12 @@ class World:
             client.comeLate(amount)
         elif kind == "join":
             self.gather()
+        elif kind in ("order", "repeat"):
+            if self.running:
+                getattr(self.backend, kind)(self.running[amount % len(self.running)].rooms)
         elif kind in ("wait", "second", "long"):
             self.advance(amount / {"wait": 1000, "second": 20, "long": 3}[kind])
-        elif kind in ("die", "suspend", "goOn", "stop", "isolate"):
+        elif kind in OF_NODES:
             getattr(self, kind)(node, amount)
         elif kind in lobby.KINDS.split():
             getattr(self.lobby, kind)(which, amount)
@@ -493,6 +525,7 @@ class World:
         self.nodes[self.nodes.index(node)] = new = ModelNode(self)
         node.end()
         node.isSuspended = False
+        self.findClocks()
         for socket in self.sockets:
             if socket.node is node:
                 socket.isOver = True
@@ -513,6 +546,50 @@ class World:
         self.hasLostNode = True  # so that nobody verifies its rooms if Redis is started again meanwhile
         node.isStopping = True
         node.engine.handOver().addBoth(lambda result: self.replace(node))
+
+    def depart(self, node: ModelNode, amount: int) -> None:
+        """A node leaves, as when a server is reloaded, or drained; others may leave too."""
+        others = [
+            cast(Any, each.engine.node).id
+            for each in self.nodes
+            if not (each is node or each.isSuspended or each.isStopping or each.engine.node is None)
+        ]
+        if not others or node not in self.running:
+            return
+        self.hasLostNode = True  # see `stop`
+        node.isLeaving = True
+        left = node.engine.leave(others[: 1 + amount % 2])
+        left.addCallbacks(lambda _: self.departed(node), lambda failure: self.stays(node, failure))
+
+    def departed(self, node: ModelNode) -> None:
+        """A node has no rooms any more: it says goodbye to its clients, and stops."""
+        if node not in self.nodes or node.isStopping:
+            return
+        here = cast(Any, node.engine.node).here
+        staying = [owned.host.id for owned in here if owned.host.life.isRunning]
+        self.check(not staying, f"a node that has left still has {staying}")
+        sockets = [
+            each
+            for each in self.sockets
+            if each.node is node and each.readyState is ReadyState.OPEN and not each.session.isMute
+        ]
+        for socket in sockets:
+            socket.session.sayGoodbye(CloseCode.SHUTTING_DOWN, 0.0)
+        node.clock.callLater(0.1, self.stopDeparted, node, sockets)
+
+    def stopDeparted(self, node: ModelNode, sockets: list[NodeSocket]) -> None:
+        """The clients of a node that has left have been told."""
+        for socket in sockets:
+            told = socket.byes, socket.closedWith
+            isTold = told == ((4100,), 4100) or (socket.isOver and not socket.closedWith)
+            self.check(isTold, f"a client of a node that has left is told {told}")
+        self.stop(node, 0)
+
+    def stays(self, node: ModelNode, failure: Any) -> None:
+        """A node can't hand a room over, so it serves as before."""
+        node.isLeaving = False
+        isExpected = failure.check(HandoverFailed) is not None or node.isStopping
+        self.check(isExpected, f"a node could not leave: {failure!r}")
 
     def isolate(self, node: ModelNode, amount: int) -> None:
         """The connections of a node to Redis are cut; some of its commands are run before that."""
@@ -569,6 +646,8 @@ class World:
         self.advance(self.random.choice((2.0, 2.0, 2.0, 30.0)))
         for _ in range(34):
             self.gather()
+            if self.running:
+                self.backend.repeat(self.random.choice(self.running).rooms)
             self.advance(2.0)
             if self.isWell():
                 break
@@ -584,6 +663,7 @@ class World:
     def judge(self) -> None:
         """Check the owners of the rooms, and what each client got."""
         self.lobby.judge()
+        self.check(len(self.running) == 3, "a node has yet to leave or to start")
         hosts = Counter(owned.host.id for node in self.nodes for owned in cast(Any, node.engine.node).here)
         for room in self.rooms:
             exists = bool(self.server.fields(KEYS.room(room).fields))
@@ -596,6 +676,7 @@ class World:
         if not fields:
             return
         log, epoch = self.stored(fields)
+        self.backend.judge(log)
         for client in self.clients:
             self.check(client.isJoined, f"{client.name} is not in")
             self.check(not client.held, f"{client.name} still holds {sorted(client.held)}")
@@ -630,11 +711,50 @@ class World:
 
 
 class ClusterModelTests(SynchronousTestCase):
-    """Random schedules."""
+    """Random schedules, and some that have failed."""
 
     @schedules(KINDS, 10, 50)
     def test_cluster(self, seed: int, steps: list[Step]) -> None:
         """Everything at once."""
+        self.check(seed, steps)
+
+    def test_unreadListings(self) -> None:
+        """A node was just started, and Redis refuses to tell it the listings."""
+        for milliseconds in (14, 15, 16):
+            meet, die, refuse = Step("meet", 234, 27), Step("die", 44, 15), Step("refuse", 202, 15)
+            with repeatable(3):
+                self.check(3, [meet, die, Step("wait", 0, milliseconds), refuse])
+
+    def test_earlierOwner(self) -> None:
+        """
+        A client has resumed at the next owner of its room, and connects to the node of the earlier one when
+        that is no longer suspended, and does not know yet that it has lost the room.
+        """
+        schedule = (
+            "hang 65 12, shout 46 38, connect 20 6, suspend 125 14, stop 249 23, wake 188 6, meet 200 24, "
+            "long 178 38, suspend 7 28, connect 8 13, goOn 168 10"
+        )
+        self.checkSchedule(1227, schedule)
+
+    def test_missedEnd(self) -> None:
+        """
+        A node is reading the listings when its connections are cut, and a room ends before the node hears
+        of changes again. It had heard of the room before that.
+        """
+        schedule = (
+            "meet 212 38, shout 217 5, stop 127 25, tell 180 34, isolate 41 8, second 33 34, cut 137 4, "
+            "connect 29 8, wait 73 38, wait 175 28, wake 159 7, wait 241 16, end 229 18"
+        )
+        self.checkSchedule(9148969, schedule)
+
+    def checkSchedule(self, seed: int, schedule: str) -> None:
+        """Run a schedule in which each step is named."""
+        steps = [each.split() for each in schedule.split(", ")]
+        with repeatable(seed):
+            self.check(seed, [Step(kind, int(which), int(amount)) for kind, which, amount in steps])
+
+    def check(self, seed: int, steps: list[Step]) -> None:
+        """Run a schedule."""
         world = World(seed)
         world.gather()
         for step in steps:

@@ -85,7 +85,8 @@ class StrandedTests(NodesTestCase):
 
     def stranded(self, node: TestNode) -> list[Any]:
         """What a node says of the rooms that it can't open."""
-        return list(self.result(node.harness.server.cluster.stranded()))
+        known = self.result(node.harness.server.cluster.stranded())
+        return [each for each in known.rooms if each.node == node.node.id]
 
     def breakLoad(self) -> None:
         """From now on rooms can't be loaded."""
@@ -105,7 +106,7 @@ class StrandedTests(NodesTestCase):
         (known,) = self.stranded(second)
         self.assertEqual((known.room, known.name, known.application), (bob.id, "chat", "/rooms"))
         self.assertIn("can't be loaded", known.why)
-        self.assertEqual((bob.state, bob.events), ("away", ["reconnecting"]))
+        self.assertEqual((bob.status, bob.events), ("away", ["reconnecting"]))
         carol = second.join()
         self.assertNotEqual(carol.id, bob.id)
         self.advance(60)
@@ -114,7 +115,7 @@ class StrandedTests(NodesTestCase):
         self.patch(Counter, "load", load)
         self.advance(85)
         self.assertEqual((self.whereIs(bob.id), self.stranded(second)), ([second], []))
-        self.assertEqual((bob.events, bob.room.state), (["reconnecting", "recovered"], "joined"))
+        self.assertEqual((bob.events, bob.room.status), (["reconnecting", "recovered"], "joined"))
         self.assertEqual(self.result(bob.calling("add", 1)), 6)
         self.assertNotIn(b"stranded", self.redis.fields(f"txr:{{{bob.id}}}".encode()))
 
@@ -191,3 +192,60 @@ class StrandedTests(NodesTestCase):
         self.assertEqual(self.redis.fields(f"txr:{{{ada.id}}}".encode()), {})
         self.assertEqual(self.result(second.app.query("chat")), [])
         self.flushLoggedErrors(ZeroDivisionError)
+
+    def checkUnreadable(self, field: bytes, value: bytes | None) -> None:
+        """A field of a room is wrong: the room is kept, listed, and deleted after `orphanSeconds`."""
+        self.orphanSeconds = 100.0
+        (first,) = self.start(1)
+        ada, bob = first.join(), first.join(mode="other")
+        key = f"txr:{{{ada.id}}}".encode()
+        first.kill()
+        if value is None:
+            del self.redis.store.keys[key][field]
+        else:
+            self.redis.store.keys[key][field] = value
+        (second,) = self.start(1)
+        self.advance(60)
+        (known,) = self.stranded(second)
+        self.assertEqual(known.room, ada.id)
+        self.assertIn(b"stranded", self.redis.fields(key))
+        self.assertEqual(self.whereIs(bob.id), [second])
+        self.advance(300)
+        self.assertEqual((self.stranded(second), self.redis.fields(key)), ([], {}))
+        self.assertEqual(self.result(second.app.query("chat")), [])
+
+    def test_notDeleted(self) -> None:
+        """While Redis refuses to delete it, it stays listed; nodes try again."""
+        self.orphanSeconds = 100.0
+        (first,) = self.start(1)
+        key = f"txr:{{{first.join().id}}}".encode()
+        first.kill()
+        self.redis.store.keys[key][b"l"] = b"\xc1"
+        (second,) = self.start(1)
+        self.redis.fail("FENCED the room has another owner", "release", 1000)
+        self.advance(360)
+        self.assertEqual(len(self.stranded(second)), 1)
+        self.assertIn(b"tok", self.redis.fields(key))
+        self.redis.heal()
+        self.advance(20)
+        self.assertEqual((self.stranded(second), self.redis.fields(key)), ([], {}))
+
+    def test_unreadableMember(self) -> None:
+        """A record can't be read."""
+        self.checkUnreadable(b"m:x", b"\xc1")
+
+    def test_unreadableListing(self) -> None:
+        """The listing can't be read."""
+        self.checkUnreadable(b"l", b"\xc1")
+
+    def test_noApplication(self) -> None:
+        """The application is missing."""
+        self.checkUnreadable(b"app", None)
+
+    def test_noCount(self) -> None:
+        """The number of records is missing."""
+        self.checkUnreadable(b"seq", None)
+
+    def test_otherVersion(self) -> None:
+        """The data has a version that this server can't read."""
+        self.checkUnreadable(b"v", b"9")

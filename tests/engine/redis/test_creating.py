@@ -51,7 +51,9 @@ class Node:
         self.isFresh = True
         self.most = 0
         #: Fires when this node may create rooms.
-        self.staying: Deferred[None] = succeed(None)
+        self.isStaying = True
+        #: The requests that are held until it stays.
+        self.staying: list[Deferred[None]] = []
         #: The rooms that are being opened, and their ages.
         self.opening: dict[str, Deferred[None]] = {}
         self.ages: list[int] = []
@@ -74,10 +76,13 @@ class Node:
         return NodeState.GONE if node in self.case.gone else NodeState.ALIVE
 
     def whenStaying(self) -> Deferred[None]:
-        return self.staying
+        if self.isStaying:
+            return succeed(None)
+        self.staying.append(Deferred(self.staying.remove))
+        return self.staying[-1]
 
     async def openNew(
-        self, room: str, application: str, name: str, options: Mapping[str, Any], age: int
+        self, room: str, application: str, name: str, options: Mapping[str, Any], age: int, once: Any
     ) -> None:
         self.ages.append(age)
         self.opening[room] = Deferred()
@@ -201,18 +206,21 @@ class CreatingTests(SynchronousTestCase):
 
     def test_leaving(self) -> None:
         """A node that hands its rooms over creates none until it is known whether it stays."""
-        self.a.staying = Deferred()
+        self.a.isStaying = False
         created, made = self.a.create(), self.a.make()
         self.assertEqual((self.server.count("create"), self.server.count("make")), (0, 0))
-        self.a.staying.callback(None)
+        self.a.isStaying = True
+        for each in self.a.staying:
+            each.callback(None)
         self.settle()
         self.assertEqual((created, made, len(self.a.opening)), ([], [], 2))
 
     def test_leavingForLong(self) -> None:
-        """If that takes too long, the requests fail."""
-        self.a.staying = Deferred()
+        """If that takes too long, the requests fail, and wait no longer."""
+        self.a.isStaying = False
         created, made = self.a.create(), self.a.make()
         self.clock.advance(MAKING_SECONDS)
+        self.assertEqual(self.a.staying, [])
         self.assertEqual((self.codeOf(created), self.codeOf(made)), ("unavailable", "unavailable"))
         self.assertEqual((self.server.count("create"), self.server.count("make")), (0, 0))
 

@@ -17,8 +17,8 @@ from txroom.engine.redis.locating import AtNode, Orphan, Place, Where
 from txroom.engine.redis.outgoing import ElsewhereError
 from txroom.engine.redis.remote import Unreached
 from txroom.engine.redis.waiting import Waits
-from txroom.rooms.contract.arrivals import Join, Refused
-from txroom.rooms.contract.asks import Lock
+from txroom.rooms.contract.arrivals import Join, Refused, Resume
+from txroom.rooms.contract.asks import CheckResume, Lock
 from txroom.rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID
 
 ORPHAN = Orphan("r", "/rooms", "chat", 1, "token", True, None)
@@ -112,6 +112,12 @@ class StubPeers:
         return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
 
+class StubLease:
+    """The lease of this node."""
+
+    isFresh = True
+
+
 class EntranceTests(SynchronousTestCase):
     """What the tests of both ways share."""
 
@@ -124,7 +130,9 @@ class EntranceTests(SynchronousTestCase):
         self.peers = StubPeers()
         locator, owning, peers = cast(Any, (self.locator, self.owning, self.peers))
         guarded = cast(Any, lambda outlet: f"guarded {outlet}")
-        self.entrance = Entrance(self.waits, self.here, locator, owning, peers, guarded)
+        self.lease = StubLease()
+        lease = cast(Any, self.lease)
+        self.entrance = Entrance(self.waits, self.here, locator, owning, peers, guarded, lease)
 
     def open(self) -> StubHost:
         """The room is here."""
@@ -277,6 +285,31 @@ class AttachTests(EntranceTests):
         self.owning.taking = True
         self.assertIsNone(self.entrance.attachFrom(outlet, arrival))
 
+    def test_doubtful(self) -> None:
+        """
+        A room whose node was suspended may have another owner, which has given a client its newest token. So
+        while the lease isn't fresh, a client that it does not know has to try again.
+        """
+        unauthorized = Refused(ErrorCode.UNAUTHORIZED)
+        outlet: Any = "outlet"
+        resume = Resume(link="l", session="s", room="r", token="t", epoch="e", offset=0)
+        host = self.open()
+
+        def results(answer: Any) -> list[Any]:
+            host.answer = succeed(answer)
+            here = fired(self.entrance.attach(outlet, resume))
+            host.answer = succeed(answer)
+            there = self.entrance.attachFrom(outlet, resume)
+            assert there is not None
+            return here + fired(there)
+
+        self.assertEqual(results(unauthorized), [unauthorized] * 2)
+        self.lease.isFresh = False
+        self.assertEqual(results(unauthorized), [UNAVAILABLE] * 2)
+        self.assertEqual(results("link"), ["link"] * 2)
+        host.answer = succeed(unauthorized)
+        self.assertEqual(self.attach(), [unauthorized])  # it joins, so that it has no token
+
 
 class AskTests(EntranceTests):
     """Commands."""
@@ -353,3 +386,20 @@ class AskTests(EntranceTests):
         self.assertEqual((fired(answer), host.commands), (["done"], [Lock()]))
         self.owning.taking = True
         self.assertIsNone(self.entrance.askFrom("r", Lock()))
+
+    def test_doubtful(self) -> None:
+        """While the lease isn't fresh, a room does not say that a client has lost its membership."""
+        host = self.open()
+
+        def results() -> list[Any]:
+            failures = []
+            for ask in (self.entrance.ask, self.entrance.askFrom):
+                host.answer = fail(RoomError(ErrorCode.UNAUTHORIZED))
+                asked = ask("r", CheckResume("t"))
+                assert asked is not None
+                failures.append(self.failureResultOf(asked).value.code)
+            return failures
+
+        self.assertEqual(results(), ["unauthorized"] * 2)
+        self.lease.isFresh = False
+        self.assertEqual(results(), ["unavailable"] * 2)

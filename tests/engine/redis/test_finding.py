@@ -14,7 +14,7 @@ from txroom.engine.redis.finding import DOUBT, MANY, REREAD, Finder
 from txroom.engine.redis.here import Here, Owned
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.listed import Change, Changes, Listed, encode, readChanges, readListed
-from txroom.engine.redis.resp import Lost
+from txroom.engine.redis.resp import Lost, RedisError
 from txroom.engine.redis.waiting import Waits
 from txroom.rooms.contract.listing import Listing
 
@@ -289,6 +289,17 @@ class FinderTests(SynchronousTestCase):
         self.finder.refresh()
         self.assertIn(("HGETALL", KEY), self.redis.sent)
 
+    def test_unread(self) -> None:
+        """Listings that this node needs and that could not be read are read again at the next renewal."""
+        self.finder.loadAgain([("/rooms", "chat")])
+        self.redis.answer(RedisError("BUSY script"))
+        self.finder.refresh()
+        self.assertEqual(self.redis.sent, [("HGETALL", KEY)])
+        self.redis.answer({b"r": encode(self.listed("other", "r"))})
+        self.assertEqual(self.found(), ["r"])
+        self.finder.refresh()
+        self.assertEqual(self.redis.sent, [])
+
     def test_missing(self) -> None:
         """A listing that Redis has lost is kept for some seconds, and then forgotten."""
         self.load(r=self.listed("other", "r"))
@@ -306,6 +317,33 @@ class FinderTests(SynchronousTestCase):
         self.clock.advance(DOUBT)
         self.finder.refresh()
         self.assertEqual(self.found(), ["r"])
+
+    def test_missedWhileReading(self) -> None:
+        """
+        This node may have missed changes while it was reading: it reads once more, and what it heard before
+        does not keep a room that has ended.
+        """
+        self.load(r=self.listed("other", "r"))
+        first = fired(self.finder.load("/rooms", "chat"))
+        self.hear("other", "r", self.listed("other", "r"))
+        again = fired(self.finder.loadAgain(()))
+        self.redis.answer({})
+        self.assertEqual((first, again, self.redis.sent), ([], [], [("HGETALL", KEY)]))
+        self.hear("other", "s", self.listed("other", "s"))
+        self.redis.answer({})
+        self.assertEqual((first, len(again), self.redis.sent), ([None], 1, []))
+        self.clock.advance(DOUBT)
+        self.finder.refresh()
+        self.assertEqual(self.found(), ["s"])
+
+    def test_missedBeforeFailure(self) -> None:
+        """If the reading fails during which changes were missed, it is tried once more, and then fails."""
+        first = fired(self.finder.load("/rooms", "chat"))
+        self.finder.loadAgain([("/rooms", "chat")])
+        self.redis.answer(Lost("gone"))
+        self.assertEqual((first, self.redis.sent), ([], [("HGETALL", KEY)]))
+        self.redis.answer(Lost("gone"))
+        self.assertEqual((len(first), self.redis.sent), (1, []))
 
     def test_whenListed(self) -> None:
         """Those that wait for a room are told when it is open, and when it could not be created."""

@@ -491,6 +491,34 @@ class OtherNodesTests(LeaseCase):
         self.lease.declareGone(OWN)
         self.assertEqual(self.events, [f"came {OTHER}", f"gone {OTHER}"])
 
+    def test_declaredForGood(self) -> None:
+        """
+        A node that is said to have ended never comes back, since each start has an id of its own. Redis may
+        still show a lease of it: an answer was on its way, or Redis was started again with its data.
+        """
+        self.redis.lives(OTHER)
+        self.start()
+        answer = self.redis.answer = self.pending()
+        self.clock.advance(RENEW)
+        self.redis.lives(OTHER)  # its last renewal, which this node has not seen
+        late = self.redis.renewed()
+        self.lease.declareGone(OTHER)
+        answer.callback(late)
+        self.assertIs(self.lease.stateOf(OTHER), NodeState.GONE)
+        self.lease.redisRestarted()
+        self.run_(2 * EXPIRY)
+        self.assertIs(self.lease.stateOf(OTHER), NodeState.GONE)
+        self.assertEqual(self.events, [f"came {OTHER}", f"gone {OTHER}"])
+
+    def test_declaredLater(self) -> None:
+        """A node whose lease has expired is back when it renews, but not after it is said to have ended."""
+        self.redis.lives(OTHER)
+        self.start()
+        self.run_(12)
+        self.lease.declareGone(OTHER)
+        self.run_(2, (OTHER,))
+        self.assertEqual(self.events, [f"came {OTHER}", f"gone {OTHER}"])
+
     def test_memory(self) -> None:
         """The nodes that are gone are remembered, but not all of them for ever."""
         nodes = OtherNodes(OWN)

@@ -156,6 +156,13 @@ class LocatorTests(SynchronousTestCase):
         orphan = Orphan("r", "/rooms", "chat", 7, "token", False, None)
         self.assertEqual(self.ask(*self.owned("", isOpen=False)), orphan)
 
+    def test_unreadable(self) -> None:
+        """A room whose listing can't be read is not one that was never open."""
+        place = self.ask(b"token", b"", None, b"\xff", b"x", b"\xc1", None)
+        assert isinstance(place, Orphan)
+        self.assertIn("its listing can't be read", place.unreadable)
+        self.assertEqual((place.application, place.age, place.listing), ("", 0, None))
+
     def test_unreachable(self) -> None:
         """If Redis can't be asked, nobody knows, and nothing is changed."""
         self.list("a")

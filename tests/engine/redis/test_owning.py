@@ -54,7 +54,7 @@ class StubHost:
         self.factory = factory
         self.id, self.name, self.options = room, name, options
 
-    async def open(self) -> None:
+    async def open(self, once: Any = None) -> None:
         await self.factory.owning.claim(self.id, self)  # type: ignore[arg-type]
         if self.factory.error is not None:
             raise self.factory.error

@@ -28,11 +28,16 @@ from txroom.engine.redis.packets import (
     decode,
     encode,
     isNeighbour,
+    readCommand,
 )
+from txroom.protocol.errors import RoomError
 from txroom.rooms.contract import asks, commands, items
 from txroom.rooms.contract.arrivals import Join, Refused, Request, Resume
+from txroom.rooms.contract.asks import Command
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "cluster-v1.json"
+#: What other nodes send that work together with this one: earlier states of version 1, and a version 2.
+NEIGHBOURS = VECTORS.with_name("cluster-neighbours.json")
 
 REQUEST = Request("/rooms/chat?x=1", (("Host", "a"),), "192.0.2.1", 4000, True, b"der")
 JOIN = Join(
@@ -49,6 +54,12 @@ JOIN = Join(
 RESUME = Resume(link="l2", session="s2", room="r1", token="t", epoch="e", offset=9, attempt=12)
 MESSAGE = items.Message("r1", 5, "said", b"\xa2hi")
 
+
+def askOf(command: Command | packets.NodeCommand, room: str = "r1", until: float = 0.0) -> Ask:
+    """A question with a command."""
+    return Ask(1, room, msgspec.Raw(encode(command)), until)
+
+
 #: A message of each kind, with each kind of frame, item and command. Recorded in the file of VECTORS.
 MESSAGES: dict[str, PacketMessage] = {
     "attach.join": Attach(1, JOIN),
@@ -62,6 +73,7 @@ MESSAGES: dict[str, PacketMessage] = {
     "submit.reply": Submit("l1", commands.CallReply(1 << 32, b"\x01")),
     "submit.failed": Submit("l1", commands.CallFailed(3, "timeout", "late")),
     "submit.leave": Submit("l1", commands.Leave(9)),
+    "submit.state": Submit("l1", commands.WantState(7)),
     "submit.members": Submit("l1", commands.ListMembers(9, 100)),
     "drop": Drop("l1", False),
     "drop.left": Drop("l1", True),
@@ -78,22 +90,44 @@ MESSAGES: dict[str, PacketMessage] = {
     ),
     "deliver.presence": Deliver(items.PresenceChange("r1", (b"\x81",), (b"\x82",), 2, 1), 3),
     "deliver.members": Deliver(items.MembersPage(9, (b"\x81",), 2, 1), ("l1",)),
+    "deliver.state": Deliver(items.StateFull("r1", 7, b"\x01"), ("l1",)),
+    "deliver.patch": Deliver(items.StatePatch("r1", 7, 8, b"\x02"), 3),
+    "deliver.patches": Deliver(items.StatePatches("r1", 7, 8, b"\x02", {"l1": b"\x03"}), ("l1", "l2")),
     "deliver.ack": Deliver(items.Ack("r1", 4), ("l1",)),
     "group": Group(3, ("l1", "l2")),
     "group.none": Group(3, ()),
     "detach": Detach(("l1",), 4101, "moved"),
     "reset": Reset(77),
     "read": Read(5),
-    "ask.inspect": Ask(1, "r1", asks.Inspect(5), 1000.5),
-    "ask.kick": Ask(1, "r1", asks.Kick("m", None, "bye")),
-    "ask.lock": Ask(1, "r1", asks.Lock(False)),
-    "ask.dispose": Ask(1, "r1", asks.Dispose(4008, "over")),
-    "ask.send": Ask(1, "r1", asks.SendTo("said", b"\xc0", ("m",), ("u",), True)),
-    "ask.reserve": Ask(1, "r1", asks.Reserve({"id": 1}, 5.0)),
+    "ask.inspect": askOf(asks.Inspect(5, "ada"), until=1000.5),
+    "ask.examine": askOf(asks.Examine(False)),
+    "ask.members": askOf(asks.ShowMembers("m", 5)),
+    "ask.kick": askOf(asks.Kick("m", None, "bye")),
+    "ask.lock": askOf(asks.Lock(False)),
+    "ask.dispose": askOf(asks.Dispose(4008, "over")),
+    "ask.hide": askOf(asks.SetPrivate(False)),
+    "ask.metadata": askOf(asks.SetMetadata({"mode": "duel"})),
+    "ask.send": askOf(asks.SendTo("said", b"\xc0", ("m",), ("u",), True, ("red",))),
+    "ask.log": askOf(asks.ReadLog(5, 10, 2.0, "e")),
+    "ask.keyed": askOf(asks.Keyed(asks.Once("k", b"\x04"), asks.Lock())),
+    "ask.created": askOf(asks.Created(b"\x04")),
+    "ask.late": askOf(
+        asks.TakeLate((asks.LateFrame("m", True, commands.Send("say", b"{}")), asks.LateFrame("m", False)))
+    ),
+    "ask.reserve": askOf(asks.Reserve({"id": 1}, 5.0)),
+    "ask.tell": askOf(asks.TellSeat({"mode": "duel"}, {"id": 1}, True)),
+    "ask.resume": askOf(asks.CheckResume("m.token")),
+    "ask.take": askOf(packets.Take(12)),
+    "ask.node": askOf(packets.CallNode("find", b"\xa4anna"), room=""),
     "told": Told(1, {"members": 2}),
     "told.error": Told(1, None, Refused("unavailable", "", {"mayHaveHappened": False})),
     "told.elsewhere": Told(1, isElsewhere=True),
 }
+
+
+def neighbouring(name: str) -> bytes:
+    """A packet of another node."""
+    return bytes.fromhex(json.loads(NEIGHBOURS.read_text())[name])
 
 
 def packetOf(*messages: PacketMessage, seq: int = 3) -> Packet:
@@ -126,8 +160,10 @@ class CodecTests(SynchronousTestCase):
             for message in MESSAGES.values()
             for value in (getattr(message, name) for name in message.__struct_fields__)
         }
+        inner |= {type(readCommand(each.command)) for each in MESSAGES.values() if isinstance(each, Ask)}
         self.assertEqual(kindsOf(packets.PacketMessage), seen)
-        wanted = kindsOf(packets.CrossingItem) | kindsOf(commands.Frame) | kindsOf(asks.Command)
+        wanted = kindsOf(packets.CrossingItem) | kindsOf(commands.Frame)
+        wanted |= kindsOf(asks.Command) | kindsOf(packets.NodeCommand)
         self.assertEqual(wanted - inner, set())
 
 
@@ -146,6 +182,40 @@ class VersionTests(SynchronousTestCase):
         for name, message in MESSAGES.items():
             self.assertEqual(decode(recorded[name]), packetOf(message), name)
             self.assertEqual(encode(packetOf(message)), recorded[name], name)
+
+    def test_neighbouringPackets(self) -> None:
+        """
+        The bytes that other nodes have sent are understood: those of earlier states of version 1, which lack
+        the last fields of some structs, and those of a version 2, which has more of them.
+        """
+        expected: dict[str, PacketMessage] = {
+            "attach.join without isAgain and firstLink": Attach(1, JOIN),
+            "attach.join without firstLink": Attach(1, JOIN),
+            "ask.take without clients": askOf(packets.Take()),
+            "ask.inspect without userId": askOf(asks.Inspect(5), until=1000.5),
+            "ask.send without groups": askOf(asks.SendTo("said", b"\xc0", ("m",), ("u",), isVolatile=True)),
+            "drop with more fields": Drop("l1", True),
+            "ask.lock with more fields": askOf(asks.Lock(False)),
+        }
+        for name, message in expected.items():
+            (found,) = decode(neighbouring(name)).messages
+            if isinstance(found, Ask):
+                found = askOf(readCommand(found.command), found.room, found.until)
+            self.assertEqual(found, message, name)
+
+    def test_unknownCommand(self) -> None:
+        """
+        A command that this node doesn't know is an error of its own; the other messages of its packet can be
+        read. One command has been removed from version 1, and others come with version 2.
+        """
+        for name in ("ask.findUser", "ask with a new command", "ask.keyed with a new command"):
+            first, ask, last = decode(neighbouring(name)).messages
+            self.assertEqual((first, last), (Drop("l1", True), Read(5)))
+            assert isinstance(ask, Ask)
+            error = self.assertRaises(RoomError, readCommand, ask.command)
+            self.assertEqual((error.code, error.details), ("unavailable", {"mayHaveHappened": False}))
+        for garbage in (b"\x91\xa1\xff", b"\x05", b"\x92\xa4lock\xa1x"):
+            self.assertRaises(RoomError, readCommand, msgspec.Raw(garbage))
 
     def test_neighbours(self) -> None:
         """Versions that differ by one work together."""

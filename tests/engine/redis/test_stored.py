@@ -11,7 +11,10 @@ from txroom.protocol.limits import WINDOW
 from txroom.rooms.contract.items import Error, Reply
 from txroom.rooms.contract.listing import Listing
 from txroom.rooms.contract.records import (
+    Answered,
+    AnswersForgotten,
     Checkpoint,
+    CreatedBy,
     Entry,
     Handled,
     Loaded,
@@ -32,6 +35,8 @@ RECORDS: tuple[Any, ...] = (
     SeatReserved(b"s" * 4, "7", 15.0),
     Listing("r", "chat", 1, 2, False, True, {"t": 1}, {"mode": "a"}, {"o": 2}, 9),
     Checkpoint(1, b"data"),
+    Answered("key", b"digest", 7, 8.5),
+    CreatedBy(b"digest"),
 )
 
 #: What version 1 makes of them. These bytes are in the Redis of users: never change them, but add those of a
@@ -48,6 +53,17 @@ FIELDS = {
     b"s:ssss": ("94ac536561745265736572766564c40473737373a137cb402e000000000000"),
     b"l": ("9ba74c697374696e67a172a4636861740102c2c381a1740181a46d6f6465a16181a16f0209"),
     b"c": ("93aa436865636b706f696e7401c40464617461"),
+    b"b": ("92a9437265617465644279c406646967657374"),
+    b"o:key": ("95a8416e737765726564a36b6579c40664696765737407cb405b200000000000"),
+}
+#: What this version writes: fields that were added to version 1 since, which have defaults.
+WRITTEN = FIELDS | {
+    b"m:m1": (
+        "9dac4d656d6265725265636f7264a26d3181a2696407a13791c4047474747491a372656481a1780181a4"
+        "6d6f6465a161a1370103a0c0"
+    ),
+    b"s:ssss": ("95ac536561745265736572766564c40473737373a137cb402e000000000000c0"),
+    b"c": ("94aa436865636b706f696e7401c40464617461c400"),
 }
 #: The entries.
 LOG = (
@@ -64,6 +80,8 @@ LOADED = Loaded(
     listing=RECORDS[8],
     removed=(MemberRemoved("m0", (b"k" * 4,), 50.0),),
     checkpoint=RECORDS[9],
+    answered=(RECORDS[10],),
+    createdBy=RECORDS[11],
 )
 
 
@@ -88,7 +106,7 @@ class BytesTests(SynchronousTestCase):
     def test_fields(self) -> None:
         """Each record has the recorded bytes."""
         _, changes = stored(RECORDS)
-        self.assertEqual({name: data.hex() for name, data in fieldsOf(changes).items()}, FIELDS)
+        self.assertEqual({name: data.hex() for name, data in fieldsOf(changes).items()}, WRITTEN)
 
     def test_log(self) -> None:
         """The entries of a turn have the recorded bytes."""
@@ -96,16 +114,23 @@ class BytesTests(SynchronousTestCase):
         self.assertEqual(encode(changes.entries).hex(), LOG)
 
     def test_read(self) -> None:
-        """The recorded bytes are read."""
-        state = {name: bytes.fromhex(data) for name, data in FIELDS.items()}
-        log = [[b"2-0", [b"e", bytes.fromhex(LOG)]]]
-        loaded = RoomForm().load({**state, b"off": b"2", b"seq": b"10"}, log, 100.0, 1010.0)
-        self.assertEqual(loaded, LOADED)
+        """The recorded bytes are read, and those that are written now."""
+        for fields in (FIELDS, WRITTEN):
+            state = {name: bytes.fromhex(data) for name, data in fields.items()}
+            log = [[b"2-0", [b"e", bytes.fromhex(LOG)]]]
+            loaded = RoomForm().load({**state, b"off": b"2", b"seq": b"10"}, log, 100.0, 1010.0)
+            self.assertEqual(loaded, LOADED)
+
+    def test_joinedBy(self) -> None:
+        """How a member has joined is stored and read."""
+        member = MemberRecord("m1", None, "u", (), joinLink="l", usedSeat=SeatReserved(b"s", None, 4.0))
+        loaded = RoomForm().load({**fieldsOf(stored([member])[1]), b"off": b"0"}, [], 0.0, 0.0)
+        self.assertEqual(loaded.members, (member,))
 
     def test_later(self) -> None:
         """A later version may add fields at the end of records: this one reads what it knows."""
         self.assertEqual(VERSION, 1)
-        array: list[Any] = ["MemberRecord", "m1", None, "u", [], [], None, {}, "", 0, 0, "new", 5]
+        array: list[Any] = ["MemberRecord", "m1", None, "u", [], [], None, {}, "", 0, 0, "", None, "new", 5]
         loaded = RoomForm().load({b"m:m1": encode(array), b"off": b"0"}, [], 0.0, 0.0)
         self.assertEqual(loaded.members, (MemberRecord("m1", None, "u", ()),))
 
@@ -136,6 +161,8 @@ class FormTests(SynchronousTestCase):
         self.assertEqual((changes.set, list(changes.gone)), ({}, [b"s:s"]))
         _, changes = stored([SeatReserved(b"s"), SeatReserved(b"s", None, 9.0)])
         self.assertEqual((list(changes.set), changes.gone), ([b"s:s"], {}))
+        _, changes = stored([Answered("a", b"d"), Answered("b", b"d"), AnswersForgotten(("a", "c"))])
+        self.assertEqual((list(changes.set), list(changes.gone)), (["o:b"], ["o:a", "o:c"]))
 
     def test_replies(self) -> None:
         """A member's last replies are kept, in as many fields as the window has places."""

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.scripts import Scripts
 from txroom.engine.redis.stranded import LONGEST, SHORTEST, StrandedRooms
-from txroom.rooms.contract.ports import StrandedRoom
+from txroom.rooms.contract.nodes import StrandedRoom
 
 
 class StrandedTests(SynchronousTestCase):

@@ -16,7 +16,7 @@ from txroom.engine.redis.packets import Deliver, Group, Submit, decode
 from txroom.engine.redis.remote import RemoteLink, Unreached
 from txroom.protocol.errors import RoomError
 from txroom.rooms.contract.arrivals import Refused
-from txroom.rooms.contract.asks import Lock
+from txroom.rooms.contract.asks import Command, Kick, Lock
 from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.items import Error
 
@@ -402,6 +402,19 @@ class AskTests(TalkCase):
         self.assertEqual(self.errorOf(self.ask()).code, ErrorCode.INTERNAL)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_unknown(self) -> None:
+        """A command that the other node doesn't know fails alone, and has not happened."""
+        self.mesh.join("l")
+        unknown: Any = ("rename", {"to": "x"})
+        results: list[Any] = []
+        self.a.peers.ask(self.b.id, "room", unknown).addBoth(results.append)
+        known = self.ask()
+        error = self.errorOf(results)
+        self.assertEqual((error.code, error.details), (ErrorCode.UNAVAILABLE, {"mayHaveHappened": False}))
+        self.assertEqual((known, self.b.commands), ([None], [Lock()]))
+        self.assertEqual(self.a.peers.links, {self.b.id: (1, 0)})
+        self.assertEqual((self.a.peers.resets, self.b.peers.resets), (0, 0))
+
     def test_unsent(self) -> None:
         """What never left has not happened."""
         self.a.isStuck = True
@@ -438,10 +451,19 @@ class EncodingTests(TalkCase):
 
     def test_ask(self) -> None:
         """A command fails."""
+        self.assertBadRequest(self.BAD, Lock())
+
+    def test_command(self) -> None:
+        """A command whose own data can't be encoded fails too."""
+        self.assertBadRequest("room", Kick(self.BAD))
+
+    def assertBadRequest(self, room: str, command: Command) -> None:
+        """A command fails, and none has arrived."""
         results: list[Any] = []
-        self.a.peers.ask(self.b.id, self.BAD, Lock()).addErrback(results.append)
+        self.a.peers.ask(self.b.id, room, command).addErrback(results.append)
         self.mesh.settle()
         self.assertEqual(results[0].value.code, ErrorCode.BAD_REQUEST)
+        self.assertEqual(self.b.commands, [])
 
     def test_submit(self) -> None:
         """A frame costs its link; the client resumes."""

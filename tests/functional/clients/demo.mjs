@@ -19,8 +19,10 @@ async function openTab(name, topic = "") {
   tab.on("request", (request) => requests.push(request.url()));
   await tab.goto(url + topic);
   await tab.locator("#cut:enabled").waitFor();
-  await tab.fill("#name", name);
-  await tab.press("#name", "Enter");
+  if (name) {
+    await tab.fill("#name", name);
+    await tab.press("#name", "Enter");
+  }
   return tab;
 }
 
@@ -122,6 +124,35 @@ try {
   await carl.locator("#rooms button", { hasText: "garden" }).waitFor();
   await ann.locator("#rooms button", { hasText: "garden" }).waitFor();
   await carl.close();
+
+  // Somebody closes the tab, and learns what was whispered meanwhile when she comes back to another room, once.
+  let dora = await openTab("Dora", "#" + encodeURIComponent("tea & <b>biscuits</b>"));
+  await ann.locator("#people li:not(.away)", { hasText: "Dora" }).waitFor();
+  await dora.close();
+  await ann.locator("#people li.away", { hasText: "Dora" }).waitFor();
+  await ann.locator("#people button", { hasText: "Dora" }).click();
+  for (const text of ["Are you still there? The kettle is on.", "We begin at <i>five</i>."]) {
+    await say(ann, text);
+    await ann.locator("#log li.private", { hasText: text }).waitFor();
+  }
+  await ann.locator("#to button").click();
+  dora = await openTab("", "#garden");
+  await dora.locator("#missed li", { hasText: "five" }).waitFor();
+  seen.missed = { name: await dora.inputValue("#name"), texts: await texts(dora, "#missed li span, #missed li p") };
+  for (const width of [1280, 390]) {
+    await resize(dora, width, 760);
+    await shoot(dora, `missed-${width}`);
+    seen.missed[width] = await dora.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  }
+  await dora.locator("#missed button", { hasText: "×" }).first().click();
+  await dora.locator("#missed button", { hasText: "tea" }).click();
+  await dora.locator("#title", { hasText: "tea" }).waitFor();
+  await dora.locator("#cut:enabled").waitFor();
+  seen.missed.left = await dora.locator("#missed li").count();
+  await dora.reload();
+  await dora.locator("#latency", { hasText: "ms" }).waitFor();
+  seen.missed.again = [await dora.inputValue("#name"), await dora.locator("#missed li").count()];
+  await dora.close();
 
   // Behind the keyboard of a phone the conversation is what is left of the page.
   await resize(bob, 390, 420);

@@ -47,7 +47,7 @@ try {
       const sends = ["a", "b", "c", "d"].map((text) => room.send("say", text));
       const roll = await room.call("roll", { sides: 6 });
       await Promise.all([moving, ...sends]);
-      while (room.state !== "joined" || events.length < 2) await new Promise((next) => setTimeout(next, 5));
+      while (room.status !== "joined" || events.length < 2) await new Promise((next) => setTimeout(next, 5));
       await room.send("say", "two");
       return { roll, events: [...events], said: [...new Set(said)].sort(), state: client.state };
     }, isKept);
@@ -62,7 +62,7 @@ try {
   await page.evaluate(() => void room.send("say", "three"));
   await page.waitForTimeout(1_000);
   await context.setOffline(false);
-  await page.waitForFunction(() => said.includes("three") && room.state === "joined");
+  await page.waitForFunction(() => said.includes("three") && room.status === "joined");
   const offline = await page.evaluate(() => ({ said, lost: events.includes("lost") }));
   const member = await page.evaluate(() => {
     addEventListener("pagehide", () => sessionStorage.setItem("room", room.reconnectionToken));

@@ -114,7 +114,7 @@ const scenarios = {
     const ada = makeClient({ auth: async () => "open sesame", WebSocket: Counted });
     const room = await ada.joinOrCreate("parlour", { name: "ada" });
     [seen.welcome] = await next(room, "welcome");
-    seen.room = [room.name, room.state, room.id.length > 0, room.member.length > 0, room.snapshot];
+    seen.room = [room.name, room.status, room.id.length > 0, room.member.length > 0, room.snapshot];
 
     const said = next(room, "said");
     await room.send("say", "schön & 🦦");
@@ -216,7 +216,7 @@ const scenarios = {
     await cutting;
     const isWhole = () => rooms.every(({ seen }) => seen.length >= people * messages);
     await until(isWhole, "all messages").catch(() => {
-      const states = rooms.map(({ state, offset, seen }) => [state, offset, seen.length]);
+      const states = rooms.map(({ status, offset, seen }) => [status, offset, seen.length]);
       throw new Error(`messages are missing: ${JSON.stringify(states)}, ${JSON.stringify(counts)}`);
     });
     await sleep(200);

@@ -11,15 +11,13 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 
 from tests.functional.cluster.forwarder import Forwarder
-from tests.functional.cluster.witness import Crowd, Witness
+from tests.functional.cluster.running import Running
+from tests.functional.cluster.witness import Witness
 from tests.functional.launched import command, freePort
 from tests.functional.redisserver import RedisServer
 from tests.functional.support import environment, reactor, until
@@ -36,13 +34,15 @@ class Node:
     Args:
         directory: Where its output goes.
         redis: The URL of its Redis; empty: its rooms are in its memory.
-        options: Further options of `twistd txroom`.
+        options: Further options of `twistd txroom`; "{admin}" in them is its `admin`.
     """
 
     def __init__(self, directory: Path, redis: str, *options: str) -> None:
         #: Further variables of its environment.
         self.environment: dict[str, str] = {}
         self.port = freePort()
+        #: A port of its own for the HTTP API, if its options say so.
+        self.admin = freePort()
         self._log = directory / f"node-{self.port}.log"
         self._redis = redis
         self._options = options
@@ -69,7 +69,8 @@ class Node:
         """Start its process."""
         listen = ("--listen", f"tcp:{self.port}:interface=127.0.0.1")
         redis = ("--redis", self._redis) if self._redis else ()
-        arguments = (*listen, "--app", APP, *redis, *self._options)
+        options = (each.replace("{admin}", str(self.admin)) for each in self._options)
+        arguments = (*listen, "--app", APP, *redis, *options)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command(("twistd", "-n"), *arguments),
@@ -125,7 +126,7 @@ class Node:
         return status
 
 
-class Nodes:
+class Nodes(Running):
     """
     A Redis with several nodes, each of which reaches it through a `Forwarder` of its own.
 
@@ -149,11 +150,11 @@ class Nodes:
         isDurable: bool = True,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self.directory = directory
         self.redis = RedisServer(directory, *options, isDurable=isDurable, environment=environment)
         self._nodeOptions = nodeOptions
         self._count = count
-        self._stack = AsyncExitStack()
         self._nodes: list[Node] = []
         #: The ways from the nodes to Redis.
         self.links: list[Forwarder] = []
@@ -165,7 +166,7 @@ class Nodes:
 
     @property
     def urls(self) -> list[str]:
-        """The URLs for clients, one for each node."""
+        """The URLs for clients, one for each node; the first node creates the rooms of a crowd."""
         return [f"ws://127.0.0.1:{front.port}/rooms" for front in self.fronts]
 
     def __iter__(self) -> Iterator[Node]:
@@ -176,24 +177,16 @@ class Nodes:
         assert witness.last is not None
         return [node.pid for node in self._nodes].index(witness.last.owner)
 
-    async def crowd(self, **more: Any) -> Crowd:
-        """Clients in some rooms that the first node runs, who begin to speak."""
-        crowd = Crowd(self.urls, **more)
-        self._stack.push_async_callback(crowd.close)
-        await crowd.join()
-        crowd.begin()
-        await crowd.during(1.0)
-        return crowd
+    def apart(self, number: int) -> int:
+        """The node of which the clients of the others must notice nothing."""
+        return number
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
-        return self
+    @property
+    def logs(self) -> list[str]:
+        """What the nodes have logged."""
+        return [node.output for node in self._nodes]
 
-    async def _start(self) -> None:
+    async def _begin(self) -> None:
         self._stack.enter_context(self.redis)
         for _ in range(self._count):
             link = await Forwarder.to(UNIXClientEndpoint(reactor(), str(self.redis.socket)))
@@ -210,11 +203,3 @@ class Nodes:
             front = await Forwarder.to(*targets[number:], *targets[:number])
             self._stack.push_async_callback(front.close)
             self.fronts.append(front)
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            for number, node in enumerate(self._nodes):
-                print(f"-- node {number}\n{node.output[-4000:]}")
-        await self._stack.aclose()

@@ -18,21 +18,26 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from tests.functional.cluster.nodes import Nodes
+from tests.functional.cluster.parent import Workers
 from tests.functional.cluster.test_cluster import report, settled
 from tests.functional.redisserver import RedisServer
 from tests.functional.support import reactor, sleep, until, within
 from txroom.client import Client
 
 pytestmark = pytest.mark.chaos
+#: These tests run with nodes that share a Redis, and with a parent whose workers share its store.
+Kind = type[Nodes] | type[Workers]
+KINDS = pytest.mark.parametrize("kind", [Nodes, Workers])
 
 KILLS = int(os.environ.get("TXROOM_KILLS", "20"))
 STORM = float(os.environ.get("TXROOM_STORM", "180"))
 SEED = int(os.environ.get("TXROOM_SEED", "0")) or randrange(1, 1_000_000)
 
 
-async def test_paused(directory: Path) -> None:
+@KINDS
+async def test_paused(directory: Path, kind: Kind) -> None:
     """The owner stands still for longer than its lease: it is fenced, and what it sends then is dropped."""
-    async with Nodes(directory, 3) as nodes:
+    async with kind(directory, 3) as nodes:
         crowd = await nodes.crowd()
         owner = nodes.ownerOf(crowd.witnesses[0])
         crowd.listenAgain()
@@ -40,7 +45,7 @@ async def test_paused(directory: Path) -> None:
         await crowd.during(15)
         nodes[owner].resume()
         await crowd.during(3)
-        tally = await settled("SIGSTOP of the owner, 15 s", crowd, owner)
+        tally = await settled("SIGSTOP of the owner, 15 s", crowd, nodes.apart(owner))
         assert tally.owners > 1
 
 
@@ -85,16 +90,17 @@ async def test_cuts(directory: Path) -> None:
         assert tally.sockets == 0
 
 
-@pytest.mark.parametrize("kind", ["normal", "pubsub"])
-async def test_connectionsKilled(directory: Path, kind: str) -> None:
+@KINDS
+@pytest.mark.parametrize("type", ["normal", "pubsub"])
+async def test_connectionsKilled(directory: Path, kind: Kind, type: str) -> None:
     """Redis ends its connections of one kind five times."""
-    async with Nodes(directory, 2) as nodes:
+    async with kind(directory, 2) as nodes:
         crowd = await nodes.crowd()
         crowd.listenAgain()
         for _ in range(5):
-            nodes.redis.run("CLIENT", "KILL", "TYPE", kind)
+            nodes.redis.run("CLIENT", "KILL", "TYPE", type)
             await crowd.during(1)
-        tally = await settled(f"{kind} connections killed five times", crowd)
+        tally = await settled(f"{type} connections killed five times", crowd)
         assert tally.sockets == 0
 
 
@@ -110,9 +116,10 @@ async def test_slow(directory: Path) -> None:
         assert tally.sockets == tally.recovered == 0
 
 
-async def test_redisHangs(directory: Path) -> None:
+@KINDS
+async def test_redisHangs(directory: Path, kind: Kind) -> None:
     """Redis hangs for 9 seconds."""
-    async with Nodes(directory, 2) as nodes:
+    async with kind(directory, 2) as nodes:
         crowd = await nodes.crowd()
         crowd.listenAgain()
         nodes.redis.pause()
@@ -216,12 +223,13 @@ async def test_edgeKilled(directory: Path) -> None:
         assert crowd.elsewhere(edge)[1] < 1.5
 
 
+@KINDS
 @pytest.mark.parametrize(
     ("error", "setting"), [("NOREPLICAS", "min-replicas-to-write"), ("OOM", "maxmemory")]
 )
-async def test_refuses(directory: Path, error: str, setting: str) -> None:
+async def test_refuses(directory: Path, kind: Kind, error: str, setting: str) -> None:
     """Redis refuses writes for 5 seconds, since it has no replicas or no memory."""
-    async with Nodes(directory, 2) as nodes:
+    async with kind(directory, 2) as nodes:
         crowd = await nodes.crowd()
         crowd.listenAgain()
         nodes.redis.run("CONFIG", "SET", setting, "1")
@@ -265,9 +273,10 @@ async def test_userRemoved(directory: Path) -> None:
             assert "NOAUTH" in node.output
 
 
-async def test_coldStart(directory: Path) -> None:
+@KINDS
+async def test_coldStart(directory: Path, kind: Kind) -> None:
     """All nodes are killed and started again: they adopt the rooms, and clients resume."""
-    async with Nodes(directory, 2) as nodes:
+    async with kind(directory, 2) as nodes:
         crowd = await nodes.crowd()
         crowd.listenAgain()
         for node in nodes:
@@ -378,14 +387,12 @@ async def test_deadly(directory: Path) -> None:
 class Storm:
     """Faults at random, some at the same time."""
 
-    def __init__(self, nodes: Nodes, random: Random) -> None:
+    def __init__(self, nodes: Nodes | Workers, random: Random) -> None:
         self._nodes = nodes
         self._random = random
         self._killedAt = 0.0
-        self._faults = (
-            self.cutClients, self.cutRedis, self.hold, self.delay, self.pause, self.kill,
-            self.restartRedis, self.pauseRedis, self.fillRedis,
-        )  # fmt: skip
+        cuts = (self.cutClients, self.cutRedis, self.hold, self.delay) if nodes.links else ()
+        self._faults = (*cuts, self.pause, self.kill, self.restartRedis, self.pauseRedis, self.fillRedis)
         #: The faults, with the seconds at which they began.
         self.log: list[str] = []
         #: What is broken now; only one fault may be there of each thing.
@@ -438,12 +445,12 @@ class Storm:
 
     async def pause(self) -> None:
         """Let one node stand still."""
-        node = self._random.choice(list(self._nodes))
+        node: Any = self._random.choice(list(self._nodes))
         await self.during(node, self._random.uniform(0.5, 14), node.pause, node.resume)
 
     async def kill(self) -> None:
         """Kill one node, which is started again soon; not too often, since its rooms would be given up."""
-        node = self._random.choice(list(self._nodes))
+        node: Any = self._random.choice(list(self._nodes))
         now = reactor().seconds()
         if node in self._busy or now - self._killedAt < 31:
             return
@@ -471,24 +478,27 @@ class Storm:
         await self.during(redis, 3, partial(full, "1"), partial(full, "0"))
 
 
-@pytest.mark.parametrize("isDurable", [False, True])
-async def test_storm(directory: Path, isDurable: bool) -> None:
+@pytest.mark.parametrize(
+    ("isDurable", "kind"),
+    [(False, Nodes), (True, partial(Nodes, nodeOptions=("--redis-durable",))), (True, Workers)],
+    ids=["", "durable", "workers"],
+)
+async def test_storm(directory: Path, isDurable: bool, kind: Kind) -> None:
     """
     Everything happens at random, and at the same time.
 
-    Redis keeps its data in all of it. If the nodes are told that it always does, nobody loses anything.
-    Otherwise a room begins a new epoch if Redis was restarted while no node had the room.
+    Redis keeps its data in all of it. If the nodes are told that it always does, as workers are, nobody loses
+    anything. Otherwise a room begins a new epoch if Redis was restarted while no node had the room.
     """
-    options = ("--redis-durable",) if isDurable else ()
-    async with Nodes(directory, 3, nodeOptions=options) as nodes:
+    async with kind(directory, 3) as nodes:
         crowd = await nodes.crowd(isSpread=True, rooms=6)
         crowd.listenAgain()
         storm = Storm(nodes, Random(SEED))
         await storm.rage(STORM)
         print("; ".join(storm.log))
         tally = await crowd.settle(120)
-        kind = "durable storm" if isDurable else "storm"
-        report(f"{kind} {SEED}, {STORM:g} s, {len(storm.log)} faults", crowd, tally)
+        title = "durable storm" if isDurable else "storm"
+        report(f"{title} {SEED}, {STORM:g} s, {len(storm.log)} faults", crowd, tally)
         assert not tally.broken, tally
         assert tally.left == 0, [str(each) for each in crowd.witnesses if each.counts["left"]]
         assert tally.lost == 0 or not isDurable

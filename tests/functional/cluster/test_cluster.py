@@ -9,11 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from twisted.internet.defer import gatherResults
 
 from tests.functional.cluster.nodes import Node, Nodes
+from tests.functional.cluster.parent import Workers
 from tests.functional.cluster.witness import Crowd, Tally
-from tests.functional.support import SOON, reactor, sleep, until, within
+from tests.functional.support import reactor, sleep, until, within
 from txroom.client import Client
 
 
@@ -77,7 +79,6 @@ async def test_killed(directory: Path) -> None:
         nodes[owner].kill()
         await crowd.during(13)
         tally = await settled("kill -9 of the owner", crowd, owner)
-        assert tally.silence < 13 + SOON
         assert tally.recovered >= len(crowd.witnesses)
         assert owner not in {nodes.ownerOf(witness) for witness in crowd.witnesses}
 
@@ -103,7 +104,7 @@ async def test_savedRoom(directory: Path) -> None:
                         node.begin()
                 await sleep(0.002)
             await within(gatherResults(handled), seconds=60)
-            await until(lambda: [len(each) for each in heard] == [200, 200], f"heard {heard}", 10)
+            await until(lambda: [len(each) for each in heard] == [200, 200], f"heard {heard}")
             assert heard == [[*range(1, 201)]] * 2
             assert not lost
         finally:
@@ -119,13 +120,13 @@ async def test_stopped(directory: Path) -> None:
         crowd.listenAgain()
         await nodes[owner].stop()
         await crowd.during(2)
-        tally = await settled("SIGTERM of the owner", crowd, owner)
-        assert tally.silence < 2 * SOON
+        await settled("SIGTERM of the owner", crowd, owner)
 
 
-async def test_pausedShortly(directory: Path) -> None:
+@pytest.mark.parametrize("kind", [Nodes, pytest.param(Workers, marks=pytest.mark.chaos)])
+async def test_pausedShortly(directory: Path, kind: type[Nodes] | type[Workers]) -> None:
     """The owner stands still for 4 seconds, which is shorter than its lease: nobody even resumes."""
-    async with Nodes(directory, 2) as nodes:
+    async with kind(directory, 2) as nodes:
         crowd = await nodes.crowd()
         owner = nodes.ownerOf(crowd.witnesses[0])
         crowd.listenAgain()
@@ -134,7 +135,6 @@ async def test_pausedShortly(directory: Path) -> None:
         nodes[owner].resume()
         tally = await settled("SIGSTOP of the owner, 4 s", crowd)
         assert (tally.sockets, tally.recovered) == (0, 0)
-        assert tally.silence < 4 + SOON
 
 
 async def test_redisKilled(directory: Path) -> None:
@@ -167,7 +167,6 @@ async def test_flushed(directory: Path) -> None:
         assert not tally.broken, tally
         assert tally.lost >= len(crowd.witnesses)
         assert tally.sockets == tally.left == 0
-        assert tally.silence < 2 * SOON
 
 
 async def test_refused(directory: Path) -> None:

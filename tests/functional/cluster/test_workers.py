@@ -4,55 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
-import urllib.request
+import socket
+import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.functional.cluster.nodes import Node
+import pytest
+
+from tests.authority import Authority
+from tests.functional.cluster.parent import PATIENCE, Group, exists
 from tests.functional.cluster.test_cluster import settled
 from tests.functional.cluster.witness import Crowd
+from tests.functional.launched import freePort, launched
 from tests.functional.redisserver import RedisServer
 from tests.functional.support import until
-
-#: How many seconds workers may take to start or to stop.
-PATIENCE = 40.0
-
-
-class Group(Node):
-    """A parent and its workers."""
-
-    @property
-    def children(self) -> list[int]:
-        """The processes that the parent has started."""
-        return [int(each) for each in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
-
-    def named(self, name: bytes) -> list[int]:
-        """Those with that name in their command lines."""
-        return [each for each in self.children if name in Path(f"/proc/{each}/cmdline").read_bytes()]
-
-    @property
-    def workers(self) -> list[int]:
-        """The processes of the workers."""
-        return self.named(b"txroom-worker")
-
-    async def complete(self, count: int = 2) -> None:
-        """Wait until all workers serve."""
-        full = f'"workers": {count}, "running": {count}'
-        await until(lambda: full in self.health(), f"not complete: {self.output}", PATIENCE)
-
-    def health(self) -> str:
-        """The health page, of any worker."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=PATIENCE) as answer:
-            return str(answer.read())
-
-
-def exists(process: int) -> bool:
-    """Whether there is a process with that id that has not ended."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @asynccontextmanager
@@ -67,7 +34,7 @@ async def group(directory: Path, redis: str, *options: str) -> AsyncIterator[tup
         processes = parent.children
         await crowd.join()
         crowd.begin()
-        await crowd.during(1)
+        await crowd.heard()
         yield parent, crowd
     except BaseException:
         print(parent.output[-6000:])
@@ -97,8 +64,7 @@ async def killedAndStopped(directory: Path, redis: str) -> None:
         crowd.listenAgain()
         os.kill(last.owner, signal.SIGKILL)
         await crowd.during(4)
-        tally = await settled("kill -9 of a worker", crowd)
-        assert tally.silence < 5, tally
+        await settled("kill -9 of a worker", crowd)
         assert "was ended by signal 9; it is started again in 0.1 s" in parent.output
         await parent.complete()
         assert len(parent.workers) == 2
@@ -121,17 +87,156 @@ async def test_store(directory: Path) -> None:
     and the next parent goes on with the rooms.
     """
     async with group(directory, "", "--state-dir", str(directory / "state")) as (parent, crowd):
-        (store,) = parent.named(b"store.sock")[-1:]
-        os.kill(store, signal.SIGKILL)
+        os.kill(parent.store, signal.SIGKILL)
         await crowd.during(2)
         await settled("kill -9 of the store", crowd)
-        children = parent.children
         crowd.begin()
-        parent.kill()
-        await until(lambda: not any(map(exists, children)), f"processes are left: {parent.output}", PATIENCE)
+        await parent.killed()
         await parent.start()
         await crowd.during(1)
         await settled("kill -9 of the parent", crowd)
+
+
+@pytest.mark.parametrize("hasStore", [True, False], ids=["store", "redis"])
+async def test_stoppedWorker(directory: Path, hasStore: bool) -> None:
+    """A worker that was stopped by a signal when its parent is killed ends too, and so does all else."""
+    if hasStore:
+        await stoppedWorker(directory, "", "--state-dir", str(directory / "state"))
+    else:
+        with RedisServer(directory) as redis:
+            await stoppedWorker(directory, redis.url)
+
+
+async def stoppedWorker(directory: Path, redis: str, *options: str) -> None:
+    """The body of `test_stoppedWorker`."""
+    parent = Group(directory, redis, "--workers", "2", *options)
+    children: list[int] = []
+    try:
+        await parent.start()
+        await parent.complete()
+        children = parent.children
+        os.kill(parent.workers[0], signal.SIGSTOP)
+        parent.kill()
+        await until(lambda: not any(map(exists, children)), "processes are left", PATIENCE)
+    finally:
+        parent.kill()
+        for each in children:
+            if exists(each):
+                os.kill(each, signal.SIGKILL)
+
+
+async def test_twoParents(directory: Path) -> None:
+    """A second parent with the same state directory waits for ten seconds, and then ends with status 1."""
+    options = ("--workers", "1", "--state-dir", str(directory / "state"))
+    first, second = Group(directory, "", *options), Group(directory, "", *options)
+    try:
+        await first.start()
+        await first.complete(1)
+        begun = time.monotonic()
+        second.begin()
+        await until(lambda: second.status is not None, f"it does not end: {second.output}", PATIENCE)
+        assert time.monotonic() - begun >= 10
+        assert second.status == 1
+        why = f"txroom: state directory {directory / 'state'}: must not be in use by another txroom\n"
+        assert why in second.output
+        await first.complete(1)
+    finally:
+        first.kill()
+        second.kill()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")
+@pytest.mark.parametrize("kind", ["ssl", "tls"])
+def test_keys(directory: Path, kind: str) -> None:
+    """If the user of the workers can't read the key, the parent says so and ends with status 1."""
+    directory.chmod(0o711)
+    certificates = directory / "certificates"
+    certificates.mkdir()
+    file = certificates / "localhost.pem"
+    Authority(directory).issue(file, "localhost")
+    file.chmod(0o600)
+    where = f"{certificates}:0" if kind == "tls" else f"0:privateKey={file}:certKey={file}"
+    launcher = ("twistd", "-n", "--uid", "nobody", "--gid", "nogroup")
+    options = ("--workers", "1", "--listen", f"{kind}:{where}:interface=127.0.0.1")
+    with launched(launcher, *options, cwd=directory, port=0) as process:
+        assert process.wait() == 1
+        why = f"[Errno 13] Permission denied: '{file}'"
+        assert process.errors == f"txroom: the certificates can't be read as nobody: {why}\n"
+
+
+def hasIPv6() -> bool:
+    """Whether this machine has the address ::1."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+def healthOver(client: socket.socket, first: bytes = b"") -> bytes:
+    """The first line of the answer to a request for the health page, after some other bytes."""
+    with client:
+        client.settimeout(PATIENCE)
+        client.sendall(first + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return client.makefile("rb").readline()
+
+
+def test_endpoints(directory: Path) -> None:
+    """A worker serves on endpoints of all kinds that its parent has opened."""
+    authority, pem = Authority(directory), directory / "localhost.pem"
+    authority.issue(pem, "localhost")
+    path = str(directory / "socket")
+    tls, proxied, six = freePort(), freePort(), freePort()
+    local = "interface=127.0.0.1"
+    wheres = [
+        f"unix:{path}", f"ssl:{tls}:privateKey={pem}:certKey={pem}:{local}", f"haproxy:tcp:{proxied}:{local}",
+    ]  # fmt: skip
+    if hasIPv6():
+        wheres.append(rf"tcp6:{six}:interface=\:\:1")
+    options = [word for where in wheres for word in ("--listen", where)]
+    with launched(("twistd", "-n"), "--workers", "1", *options, cwd=directory) as process:
+        process.ready()
+        well = b"HTTP/1.1 200 OK\r\n"
+        assert healthOver(socket.create_connection(("127.0.0.1", process.port), PATIENCE)) == well
+        unix = socket.socket(socket.AF_UNIX)
+        unix.connect(path)
+        assert healthOver(unix) == well
+        context = ssl.create_default_context(cafile=str(authority.file))
+        plain = socket.create_connection(("127.0.0.1", tls), PATIENCE)
+        assert healthOver(context.wrap_socket(plain, server_hostname="localhost")) == well
+        proxy = socket.create_connection(("127.0.0.1", proxied), PATIENCE)
+        assert healthOver(proxy, b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 80\r\n") == well
+        if hasIPv6():
+            assert healthOver(socket.create_connection(("::1", six), PATIENCE)) == well
+        process.signal(signal.SIGTERM)
+        process.wait()
+
+
+COLLECTING = """
+import gc
+from twisted.web.resource import Resource
+from txroom import Server
+
+class Page(Resource):
+    def render_GET(self, request):
+        return str(gc.isenabled()).encode()
+
+def app():
+    server = Server()
+    server.addPage("/collector", Page())
+    return server
+"""
+
+
+def test_collector(directory: Path) -> None:
+    """A worker imports its app without the garbage collector, and serves with it."""
+    (directory / "collecting.py").write_text(COLLECTING, "utf-8")
+    options = ("--workers", "1", "--app", "collecting:app")
+    with launched(("twistd", "-n"), *options, cwd=directory) as process:
+        process.ready()
+        assert process.get("/collector") == (200, b"True")
+        process.signal(signal.SIGTERM)
+        process.wait()
 
 
 async def test_noWorker(directory: Path) -> None:

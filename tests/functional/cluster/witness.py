@@ -72,7 +72,7 @@ class Witness:
 
     def __str__(self) -> str:
         return (
-            f"{self.who} in {self.room.id}: {self.room.state} {self.reason}, sent {self.sent}, acknowledged "
+            f"{self.who} in {self.room.id}: {self.room.status} {self.reason}, sent {self.sent}, acknowledged "
             f"{len(self.acknowledged)}, failures {self.failures[:2]}, last {self.last}"
         )
 
@@ -80,6 +80,7 @@ class Witness:
         """Join a room and listen."""
         room = self.room = await getattr(self.client, method)(target, {"who": self.who})
         room.on("added", self._received)
+        room.on("tick", lambda *args: self._heard())
         room.on("error", self.errors.append)
         for name in ("reconnecting", "recovered", "left"):
             room.on(name, lambda *args, name=name: self.counts.update([name]))
@@ -88,6 +89,9 @@ class Witness:
 
     def _received(self, data: Any, offset: int) -> None:
         self.parts[-1].append(Entry(self.room.id, self.room.epoch, offset, *data))
+        self._heard()
+
+    def _heard(self) -> None:
         now = reactor().seconds()
         self.silence = max(self.silence, now - self._heardAt)
         self._heardAt = now
@@ -241,6 +245,10 @@ class Crowd:
         """Go on for a while."""
         await sleep(seconds)
 
+    async def heard(self) -> None:
+        """Wait until each client has heard a message of its room."""
+        await until(lambda: all(witness.last for witness in self.witnesses), "some hear nothing", SETTLE)
+
     def elsewhere(self, node: int) -> tuple[int, float]:
         """
         How many sockets to all nodes but one were lost since `listenAgain`, and how long clients there heard
@@ -265,10 +273,15 @@ class Crowd:
         return self.tally()
 
     @property
+    def areJoined(self) -> bool:
+        """Whether all clients are in their rooms, and not away."""
+        return all(witness.room.status == "joined" for witness in self.witnesses)
+
+    @property
     def isSettled(self) -> bool:
         """Whether all is acknowledged, and all clients of each room have received the same last message."""
         return all(
-            witness.isSettled and (witness.room.state == "joined" or witness.counts["left"])
+            witness.isSettled and (witness.room.status == "joined" or witness.counts["left"])
             for witness in self.witnesses
         ) and all(len({witness.last for witness in group}) == 1 for group in self.groups())
 
@@ -279,7 +292,7 @@ class Crowd:
             str(witness)
             for group in self.groups()
             if len({witness.last for witness in group}) > 1
-            or any(not witness.isSettled or witness.room.state != "joined" for witness in group)
+            or any(not witness.isSettled or witness.room.status != "joined" for witness in group)
             for witness in group
         )
 
@@ -293,8 +306,12 @@ class Crowd:
 
     def tally(self) -> Tally:
         """Compare what all clients have received."""
+        return self.tallyOf(self.witnesses)
+
+    def tallyOf(self, witnesses: list[Witness]) -> Tally:
+        """Compare what some clients have received."""
         tally = Tally()
-        for witness in self.witnesses:
+        for witness in witnesses:
             tally.sent += witness.sent
             tally.acknowledged += len(witness.acknowledged)
             tally.failed += len(witness.failures)
@@ -306,9 +323,10 @@ class Crowd:
                 setattr(tally, name, getattr(tally, name) + witness.counts[name])
             for part in witness.parts:
                 _compareOrder(part, tally)
-        tally.owners = len({entry.owner for each in self.witnesses for part in each.parts for entry in part})
-        tally.epochs = len({entry.epoch for each in self.witnesses for part in each.parts for entry in part})
-        _compareWitnesses(self.witnesses, tally)
+        tally.owners = len({entry.owner for each in witnesses for part in each.parts for entry in part})
+        tally.epochs = len({entry.epoch for each in witnesses for part in each.parts for entry in part})
+        for group in _companies(witnesses):
+            _compareWitnesses(group, tally)
         return tally
 
     async def close(self) -> None:
@@ -327,6 +345,16 @@ def _compareOrder(part: list[Entry], tally: Tally) -> None:
         tally.doubled += len(numbers) - len(set(numbers))
         tally.reordered += sum(a > b for a, b in pairwise(numbers))
     tally.reordered += sum(a.epoch == b.epoch and a.offset >= b.offset for a, b in pairwise(part))
+
+
+def _companies(witnesses: list[Witness]) -> list[list[Witness]]:
+    """The witnesses by their rooms, if each has been in one room only; it takes too long to compare many."""
+    companies: dict[str, list[Witness]] = {}
+    for witness in witnesses:
+        if {entry.room for part in witness.parts for entry in part} - {witness.room.id}:
+            return [witnesses]
+        companies.setdefault(witness.room.id, []).append(witness)
+    return list(companies.values())
 
 
 def _compareWitnesses(witnesses: list[Witness], tally: Tally) -> None:

@@ -9,7 +9,18 @@ from typing import Any
 from tests.process.workers.processes import MemoryProcess
 from txroom.process.settings import Settings
 from txroom.process.workers.child import WorkerProcess
-from txroom.process.workers.pipe import FROM_PARENT, TO_PARENT, Down, Message, Messages, Ready, Start, encode
+from txroom.process.workers.pipe import (
+    FROM_PARENT,
+    TO_PARENT,
+    Down,
+    Joining,
+    Message,
+    Messages,
+    Ready,
+    Start,
+    encode,
+)
+from txroom.process.workers.watching import Watching
 from txroom.testing import MemoryReactor
 
 
@@ -47,13 +58,28 @@ class FakeProcess(MemoryProcess):
         """Send a message to the parent."""
         self.protocol.childDataReceived(TO_PARENT, encode(message))
 
-    def serve(self, *served: str, node: str | None = None) -> None:
-        """Serve."""
-        self.send(Ready(node or f"node-{self.pid}", 10.0, list(served)))
+    def serve(self, *served: str, node: str | None = "") -> None:
+        """Serve; `node` is its id, by default a new one, or `None` if its rooms are in its memory."""
+        if node is not None:
+            self.join(node)
+        self.send(Ready(10.0, list(served)))
+
+    def join(self, node: str = "") -> None:
+        """Become a node."""
+        self.send(Joining(node or f"node-{self.pid}"))
 
     def output(self, text: str, descriptor: int = 2) -> None:
         """Write to the standard output or error."""
         self.protocol.childDataReceived(descriptor, text.encode())
+
+
+class FakeWatcher(MemoryProcess):
+    """The process of a watcher, which ends when its parent needs it no longer."""
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.isToEnd:
+            self.end()
 
 
 class WorkersReactor(MemoryReactor):
@@ -61,11 +87,18 @@ class WorkersReactor(MemoryReactor):
 
     def __init__(self) -> None:
         super().__init__()
+        #: The processes of workers.
         self.processes: list[FakeProcess] = []
+        self.watchers: list[FakeWatcher] = []
         self.spawned: list[dict[str, Any]] = []
         self.calls: list[Any] = []
 
-    def spawnProcess(self, protocol: Any, executable: Any, args: Any, env: Any, **more: Any) -> FakeProcess:
+    def spawnProcess(self, protocol: Any, executable: Any, args: Any, env: Any, **more: Any) -> MemoryProcess:
+        if isinstance(protocol, Watching):
+            watcher = FakeWatcher(protocol, 90 + len(self.watchers), args)
+            self.watchers.append(watcher)
+            protocol.makeConnection(watcher)
+            return watcher
         process = FakeProcess(protocol, 100 + len(self.processes), args)
         self.processes.append(process)
         self.spawned.append({"executable": executable, "args": args, "env": env, **more})

@@ -19,6 +19,12 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(delays[:3], [FIRST, 2 * FIRST, 4 * FIRST])
         self.assertEqual(delays[-1], LONGEST)
 
+    def test_given(self) -> None:
+        """The longest delay and the time may be others; any number of failures has a delay."""
+        backoff = Backoff(longest=5.0, stable=60.0)
+        self.assertEqual([backoff.delay(59.0) for _ in range(2000)][-1], 5.0)
+        self.assertEqual(backoff.delay(60.0), FIRST)
+
     def test_stable(self) -> None:
         """A worker that has served for some time begins again with the first delay."""
         backoff = Backoff()

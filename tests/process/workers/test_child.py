@@ -9,9 +9,9 @@ from typing import Any
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, startOf
+from tests.process.workers.fakeprocesses import WorkersReactor, startOf
 from txroom.process.workers.child import KILL_AFTER, LAST_OUTPUT, STOP_TIMEOUT, WorkerProcess, WorkerState
-from txroom.process.workers.pipe import TO_PARENT, Deaf, Gone, Ready, Report, Start
+from txroom.process.workers.pipe import TO_PARENT, Ask, Deaf, Gone, Ready, Report, Start
 
 
 class Side:
@@ -20,11 +20,17 @@ class Side:
     def __init__(self) -> None:
         self.notes: list[Any] = []
 
+    def joining(self, worker: WorkerProcess) -> None:
+        self.notes.append(("joining", worker.node))
+
     def ready(self, worker: WorkerProcess, message: Ready) -> None:
         self.notes.append(("ready", message.served))
 
     def reported(self, worker: WorkerProcess) -> None:
         self.notes.append("reported")
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        self.notes.append(ask)
 
     def exited(self, worker: WorkerProcess, why: str) -> None:
         self.notes.append(("exited", why))
@@ -40,7 +46,8 @@ class WorkerProcessTests(SynchronousTestCase):
         self.reactor = WorkersReactor()
         self.side = Side()
         self.worker = WorkerProcess(startOf(), self.reactor, self.side)
-        self.process: FakeProcess = self.reactor.spawnProcess(self.worker, "", [], {})
+        self.reactor.spawnProcess(self.worker, "", [], {})
+        (self.process,) = self.reactor.processes
 
     def test_start(self) -> None:
         """The first message says what to serve."""
@@ -48,11 +55,18 @@ class WorkerProcessTests(SynchronousTestCase):
         self.assertIsInstance(self.process.received[0], Start)
         self.assertEqual((self.worker.state, self.worker.pid), (WorkerState.STARTING, 100))
 
+    def test_asked(self) -> None:
+        """What it asks is passed on, and is no report."""
+        self.process.send(Ask(1, "workers"))
+        self.assertEqual(self.side.notes, [Ask(1, "workers")])
+
     def test_ready(self) -> None:
-        """The node is known when it serves, and for how long it has served."""
+        """The node is known before it serves, and then for how long it has served."""
+        self.process.join("1.x")
+        self.assertEqual((self.worker.state, self.worker.node), (WorkerState.STARTING, "1.x"))
         self.assertEqual(self.worker.served, 0)
-        self.process.serve("a line", node="1.x")
-        self.assertEqual((self.worker.node, self.side.notes), ("1.x", [("ready", ["a line"])]))
+        self.process.send(Ready(10.0, ["a line"]))
+        self.assertEqual(self.side.notes, [("joining", "1.x"), ("ready", ["a line"])])
         self.reactor.advance(5)
         self.assertEqual((self.worker.state, self.worker.served), (WorkerState.READY, 5))
 
@@ -65,7 +79,7 @@ class WorkerProcessTests(SynchronousTestCase):
 
     def test_stop(self) -> None:
         """It is told to stop, once, and killed if it takes longer than its `shutdownTimeout` and a moment."""
-        self.process.send(Ready(None, 25.0, []))
+        self.process.send(Ready(25.0, []))
         self.worker.stop()
         self.worker.stop()
         self.assertEqual(self.process.names, ["Start", "Stop"])
@@ -77,7 +91,7 @@ class WorkerProcessTests(SynchronousTestCase):
     def test_stopStarting(self) -> None:
         """One that starts is told too; it doesn't count as ready any more."""
         self.worker.stop()
-        self.process.serve()
+        self.process.send(Ready(10.0, []))
         self.assertEqual((self.worker.state, self.side.notes), (WorkerState.STOPPING, []))
         self.reactor.advance(10 + KILL_AFTER)
         self.assertEqual(self.process.signals, ["KILL"])
@@ -128,6 +142,6 @@ class WorkerProcessTests(SynchronousTestCase):
     def test_wrongMessage(self) -> None:
         """A worker that can't be understood is killed, and the log says what may be the reason."""
         with capturedLogs() as events:
-            self.worker.childDataReceived(TO_PARENT, b'["strange"]\n')
+            self.worker.childDataReceived(TO_PARENT, b'["ready"]\n')
         self.assertEqual(self.process.signals, ["KILL"])
         self.assertIn("if txroom was updated, restart the whole service", formatEvent(events[0]))

@@ -34,14 +34,14 @@ class NotifierTests(SynchronousTestCase):
         notifier = Notifier({"NOTIFY_SOCKET": address}, lambda: 12.5)
         notifier.ready()
         notifier.reloading()
-        notifier.ready("given up")
+        notifier.status("2 of 3 workers serve")
         notifier.stopping()
         self.assertEqual(
             [manager.recv(100) for _ in range(4)],
             [
-                b"READY=1\nSTATUS=",
+                b"READY=1",
                 b"RELOADING=1\nMONOTONIC_USEC=12500000",
-                b"READY=1\nSTATUS=given up",
+                b"STATUS=2 of 3 workers serve",
                 b"STOPPING=1",
             ],
         )
@@ -51,7 +51,7 @@ class NotifierTests(SynchronousTestCase):
         name = f"txroom-test-{os.getpid()}"
         manager = self.manager(f"\0{name}")
         Notifier({"NOTIFY_SOCKET": f"@{name}"}).ready()
-        self.assertEqual(manager.recv(100), b"READY=1\nSTATUS=")
+        self.assertEqual(manager.recv(100), b"READY=1")
 
     def test_nobody(self) -> None:
         """Without a service manager, or if it can't be reached, nothing happens."""

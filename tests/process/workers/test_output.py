@@ -4,11 +4,13 @@ Tests for the log of workers.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from twisted.logger import Logger, LogLevel, capturedLogs, eventAsText, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom.process.jsonlog import asJSON
 from txroom.process.workers.output import MAX_LINE, RECORD, REMEMBERED, RecordObserver, WorkerOutput
 
 
@@ -42,17 +44,27 @@ class OutputTests(SynchronousTestCase):
         self.assertGreater(event["log_time"], 1.7e9)
 
     def test_failure(self) -> None:
-        """The traceback of a failure is in the text."""
+        """The traceback of a failure is in the text; as JSON it is a field of its own, and redacted."""
 
         def log(logger: Logger) -> None:
             try:
-                raise ZeroDivisionError("no")
+                raise ZeroDivisionError("no token=abc")
             except ZeroDivisionError:
                 logger.failure("it failed")
 
         (event,) = self.logged(log)
         self.assertTrue(formatEvent(event).startswith("it failed\nTraceback"))
         self.assertIn("ZeroDivisionError: no", formatEvent(event))
+        record = json.loads(asJSON(event))
+        self.assertEqual(record["message"], "it failed")
+        self.assertTrue(record["traceback"].startswith("Traceback"))
+        self.assertTrue(record["traceback"].endswith("ZeroDivisionError: no token=..."), record["traceback"])
+        self.assertIn("builtins.ZeroDivisionError: no token=abc", self.output.last)
+
+    def test_surrogate(self) -> None:
+        """A text that can't be encoded is shown with escapes."""
+        (event,) = self.logged(lambda logger: logger.info("hello {who}", who="\udc80"))
+        self.assertEqual(formatEvent(event), "hello \\udc80")
 
     def test_parentGone(self) -> None:
         """In a worker whose parent is gone, nothing happens."""

@@ -5,6 +5,7 @@ Tests for `Workers`.
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from typing import Any
@@ -24,6 +25,16 @@ from txroom.process.workers import parent
 from txroom.process.workers.notifying import Notifier
 from txroom.process.workers.pipe import Deaf, Left, Renewed, Report, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
+from txroom.service.listening import Listeners
+
+
+class FakeWatching:
+    """A watcher of the store's."""
+
+    def __init__(self) -> None:
+        self.workers: set[int] = set()
+        self.watchWorker = self.workers.add
+        self.forgetWorker = self.workers.remove
 
 
 class FakeStore:
@@ -36,6 +47,7 @@ class FakeStore:
 
     def __init__(self, *args: Any) -> None:
         self.args = args
+        self.watching = FakeWatching()
         self.starting: Deferred[str] = Deferred()
         self.stopping: Deferred[None] = Deferred()
         self.notes: list[str] = []
@@ -117,9 +129,13 @@ class WorkersTests(WorkersTestCase):
             self.assertEqual((spawned["childFDs"][5], spawned["childFDs"][6]), (50, 51))
 
     def test_backlog(self) -> None:
-        """The option `backlog` applies to the sockets of the parent."""
+        """The option `backlog` applies to the sockets of the parent, also to those given by descriptions."""
         self.start(self.make(options={"backlog": 7}))
-        self.assertEqual([server[2] for server in self.reactor.tcpServers], [7])
+        workers = self.make()
+        workers.listen("tcp:81")
+        workers.listen(82)
+        self.start(workers)
+        self.assertEqual([server[2] for server in self.reactor.tcpServers], [7, 511, 511])
 
     def test_wrongPlace(self) -> None:
         """A place that can't be passed on is refused at once."""
@@ -149,6 +165,43 @@ class WorkersTests(WorkersTestCase):
         workers.user = (65534, 7)
         workers.privilegedStartService()
         self.assertEqual(given, [(65534, 7)])
+
+    def certificates(self, **more: Any) -> tuple[Workers, list[Listeners]]:
+        """Workers whose certificates can't be read again, and each attempt to do so."""
+        reads: list[Listeners] = []
+
+        def reload(listeners: Listeners) -> bool:
+            reads.append(listeners)
+            raise PermissionError(13, "Permission denied", "/etc/chat/key.pem")
+
+        self.patch(Listeners, "reload", reload)
+        return self.make(**more), reads
+
+    def test_unreadableKey(self) -> None:
+        """
+        A key that the later user of the process can't read is an error of one line, before any start. Nothing
+        is left of the store.
+        """
+        store = FakeStore()
+        self.patch(parent, "makeStore", lambda *args: store)
+        printed = io.StringIO()
+        self.patch(sys, "__stderr__", printed)
+        self.patch(parent, "chownSocket", lambda port, *user: None)
+        workers, _ = self.certificates(stateDir="/state")
+        workers.user = (65534, 7)
+        workers.privilegedStartService()
+        self.patch(os, "geteuid", lambda: 4_000_000_123)
+        error = self.assertRaises(StartError, workers.startService)
+        why = "the certificates can't be read as uid 4000000123"
+        line = f"txroom: {why}: [Errno 13] Permission denied: '/etc/chat/key.pem'\n"
+        self.assertEqual((printed.getvalue(), error.code, self.reactor.processes), (line, 1, []))
+        self.assertEqual(store.notes, ["prepare", "stop"])
+
+    def test_sameUser(self) -> None:
+        """If the user stays, the certificates are read once, when the sockets are opened."""
+        workers, reads = self.certificates()
+        self.start(workers)
+        self.assertEqual(reads, [])
 
     def test_level(self) -> None:
         """The log is filtered if twistd doesn't do it."""
@@ -204,7 +257,11 @@ class WorkersTests(WorkersTestCase):
             self.start()
         lines = [formatEvent(event) for event in events]
         self.assertEqual(lines[-2:], ["listening: here", "rooms: chat"])
-        self.assertIn("starting 2 workers; limits per client address apply to each of them", lines[0])
+        self.assertEqual(
+            lines[0],
+            "starting 2 workers; limits per client address apply to each of them, and maxConnections is "
+            "divided among them",
+        )
 
     def test_single(self) -> None:
         """With one worker there is nothing to say about limits."""
@@ -223,6 +280,7 @@ class WorkersTests(WorkersTestCase):
 
     def test_hangUp(self) -> None:
         """SIGHUP lets all workers reload their certificates, replaces them, and reopens log files."""
+        self.patch(parent, "usableProcessors", lambda: 4)
         self.start()
         self.patch(LogFiles, "reopen", lambda files: ["chat.log: gone"])
         with capturedLogs() as events:
@@ -233,6 +291,16 @@ class WorkersTests(WorkersTestCase):
             ["ReloadCertificates", "ReloadCertificates", "Start", "Start"],
         )
         self.assertIn("chat.log: gone", formatEvent(events[0]))
+
+    def test_hangUpFewProcessors(self) -> None:
+        """The new workers that start together leave at least half of the processors to the old ones."""
+        for processors, started in ((1, 1), (2, 1), (3, 1), (4, 2), (64, 2)):
+            self.setUp()
+            self.patch(parent, "usableProcessors", lambda processors=processors: processors)
+            self.start()
+            self.handlers[signal.SIGHUP](signal.SIGHUP, None)
+            self.reactor.flush()
+            self.assertEqual(len(self.reactor.processes), 2 + started, processors)
 
     def test_failed(self) -> None:
         """If no worker can start, the process ends with status 1 and the last lines of one."""
@@ -249,6 +317,21 @@ class WorkersTests(WorkersTestCase):
             "txroom: no worker could start; the last lines of worker 2:\n"
             "txroom: --app chat:app: there is no module 'chat'\n",
         )
+
+    def test_watched(self) -> None:
+        """Without a store, a watcher of its own knows the workers and has a pipe that they inherit."""
+        workers = self.start()
+        (watcher,) = self.reactor.watchers
+        self.reactor.processes[0].end(signal=9)
+        self.reactor.advance(1)
+        self.assertEqual(watcher.written, b"0\n+100\n+101\n-100\n+102\n")
+        self.assertEqual(self.starts()[0].kept, [6])
+        stopped = workers.stopService()
+        for process in self.reactor.processes[1:]:
+            self.assertTrue(watcher.isRunning)
+            process.end()
+        self.assertFalse(watcher.isRunning)
+        self.successResultOf(stopped)
 
     # -- the stop
 
@@ -302,30 +385,36 @@ class WorkersTests(WorkersTestCase):
         The service manager is told when it serves, when it reloads and has done so or given up, and when it
         stops.
         """
+        self.patch(parent, "usableProcessors", lambda: 4)
         notes: list[str] = []
-        for name in ("ready", "reloading", "stopping"):
+        for name in ("ready", "reloading", "stopping", "status"):
             self.patch(
                 Notifier,
                 name,
-                lambda notifier, status="", name=name: notes.append(f"{name} {status}".strip()),
+                lambda notifier, *status, name=name: notes.append(" ".join((name, *status))),
             )
         workers = self.start()
-        self.assertEqual(notes, ["ready"])
+        one, two = "status 1 of 2 workers serve", "status 2 of 2 workers serve"
+        self.assertEqual(notes, [one, "ready", two])
         workers.reload()
         new = self.reactor.processes[2:]
-        self.assertEqual((len(new), notes), (2, ["ready", "reloading"]))
+        self.assertEqual((len(new), notes[3:]), (2, ["reloading", f"{two}; a reload runs"]))
         new[0].end(status=1)
         new[1].end(status=1)
         self.reactor.advance(1)
-        self.assertEqual(notes[2:], ["ready the last reload was given up, see the log"])
+        givenUp = f"{two}; the last reload was given up, see the log"
+        self.assertEqual(notes[5:], ["ready", givenUp])
         workers.reload()
         for process in self.reactor.processes[4:]:
             process.serve()
         for process in self.reactor.processes[:2]:
             process.send(Left())
-        self.assertEqual(notes[3:], ["reloading", "ready"])
+        self.assertEqual((notes[7], notes[-2:]), ("reloading", ["ready", two]))
+        workers.reload()
+        waits = "a reload waits until 2 replaced workers have sent their clients away and ended"
+        self.assertEqual(notes[-2:], ["reloading", f"{two}; {waits}"])
         workers.stopService()
-        self.assertEqual(notes[5:], ["stopping"])
+        self.assertIn("stopping", notes)
 
     def test_neverStarted(self) -> None:
         """A service that was not started stops at once."""
@@ -411,6 +500,12 @@ class StoreTests(WorkersTestCase):
         self.reactor.processes[0].end(signal=9)
         self.reactor.advance(1)
         self.assertEqual([start.settings.redisRestored for start in self.starts()], [True, True, False])
+
+    def test_watched(self) -> None:
+        """The watcher of the store knows the workers."""
+        _, store = self.started()
+        self.reactor.processes[0].end(signal=9)
+        self.assertEqual((store.watching.workers, self.reactor.watchers), ({101}, []))
 
     def test_stop(self) -> None:
         """The store stops when all workers have ended, since they still write to it."""

@@ -8,7 +8,18 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.process.settings import Settings
-from txroom.process.workers.pipe import Down, Gone, Messages, Ready, SharedSocket, Start, Stop, Up, encode
+from txroom.process.workers.pipe import (
+    Down,
+    Gone,
+    Left,
+    Messages,
+    Ready,
+    SharedSocket,
+    Start,
+    Stop,
+    Up,
+    encode,
+)
 
 
 class PipeTests(SynchronousTestCase):
@@ -17,7 +28,7 @@ class PipeTests(SynchronousTestCase):
     def test_line(self) -> None:
         """A message is one line: an array with its name and its fields."""
         self.assertEqual(encode(Gone(["a", "b"])), b'["gone",["a","b"]]\n')
-        self.assertEqual(encode(Stop()), b'["stop"]\n')
+        self.assertEqual(encode(Stop()), b'["stop",0.0]\n')
 
     def test_start(self) -> None:
         """All that a worker needs arrives as it was sent."""
@@ -29,13 +40,21 @@ class PipeTests(SynchronousTestCase):
     def test_pieces(self) -> None:
         """Lines may arrive in pieces, or several at a time."""
         messages: Messages[Up] = Messages(Up)
-        ready = Ready("node", 10.0, [])
+        ready = Ready(10.0, [])
         data = encode(ready) * 2
         self.assertEqual(messages.feed(data[:5]), [])
         self.assertEqual(messages.feed(data[5:-1]), [ready])
         self.assertEqual(messages.feed(b"\n"), [ready])
 
     def test_wrong(self) -> None:
-        """A message of the other direction, an unknown name or a wrong field is an error."""
-        for line in (encode(Stop()), b'["unknown"]\n', b'["ready",5,10.0,[]]\n', b"{}\n"):
-            self.assertRaises(msgspec.DecodeError, Messages(Up).feed, line)
+        """A line that is no array with a name, or a wrong field, is an error."""
+        for line in (b"[", b"[]", b"[1]", b'["ready","10.0",[]]', b'["ready"]', b"{}", b""):
+            self.assertRaises(msgspec.DecodeError, Messages(Up).feed, line + b"\n")
+
+    def test_newer(self) -> None:
+        """Messages and fields that the reader doesn't know are skipped."""
+        up: Messages[Up] = Messages(Up)
+        newer = b'["unknown",{"a":[1]},null]\n' + encode(Stop())
+        self.assertEqual(up.feed(newer + b'["left",4,"",true]\n'), [Left(4)])
+        down: Messages[Down] = Messages(Down)
+        self.assertEqual(down.feed(newer + b'["unknown"]\n'), [Stop()])

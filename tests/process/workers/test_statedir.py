@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -153,6 +154,28 @@ class IdentityTests(StateDirectoryTestCase):
         del synced[:]
         self.state.forget()
         self.assertEqual((synced, (self.path / "store" / "run").exists()), (["store"], False))
+
+    def test_copied(self) -> None:
+        """
+        A copy has another identity, also if its file ``run`` was left in place; but only once. One without
+        that file is no news.
+        """
+        run = self.state.run(isSynced=True)
+        self.state.stamp()
+        self.assertEqual((self.make().run(isSynced=True), self.state.isCopy), (run, False))
+        before = self.path.rename(self.parent / "before")
+        shutil.copytree(before, self.path)
+        copied = self.make()
+        other = copied.run(isSynced=True)
+        copied.stamp()
+        self.assertNotEqual(other, run)
+        self.assertTrue(copied.isCopy)
+        again = self.make()
+        self.assertEqual((again.run(isSynced=True), again.isCopy), (other, False))
+        (self.path / "store" / "original").unlink()
+        again.forget()
+        self.assertNotIn(again.run(isSynced=True), (run, other))
+        self.assertFalse(again.isCopy)
 
     def test_noBootId(self) -> None:
         """Where the machine's run has no id, each start has another identity."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
 from tests.process.workers.processes import MemoryProcess, ProcessReactor
 from txroom.process.workers import statedir, watcher
+from txroom.process.workers import store as storemodule
+from txroom.process.workers.original import INTERVAL
 from txroom.process.workers.statedir import MANIFEST, StateDirectory
 from txroom.process.workers.store import Store, StoreState
 from txroom.process.workers.storeerror import StoreError
@@ -114,7 +118,7 @@ class StartTests(StoreTestCase):
     """The start of a store."""
 
     def test_start(self) -> None:
-        """The program has a socket in a private directory, no port and no password, and one lock."""
+        """The program has a socket in a private directory, no port and no password, and two locks."""
         store = self.up()
         (run,) = self.runs
         socket = Path(store.url.removeprefix("unix://"))
@@ -128,6 +132,10 @@ class StartTests(StoreTestCase):
         self.assertEqual(options["--maxmemory-policy"], "noeviction")
         self.assertEqual(run.given["env"], {"PATH": "/bin"})
         self.assertEqual(run.given["childFDs"][3], store.descriptors[0])
+        locked = os.stat(run.given["childFDs"][4])
+        self.assertEqual(
+            (locked.st_dev, locked.st_ino), (socket.parent.stat().st_dev, socket.parent.stat().st_ino)
+        )
         self.assertEqual(store.state, StoreState.UP)
         self.assertTrue(self.clients[0].isStopped)
 
@@ -242,6 +250,45 @@ class StartTests(StoreTestCase):
             f"state directory {self.state}: must be a directory",
         )
         self.assertEqual(self.reactor.processes, [])
+
+
+class CopyTests(StoreTestCase):
+    """The state directory is replaced by a copy."""
+
+    def test_copied(self) -> None:
+        """The data of an older copy has another identity, and the log says why. Stamps are renewed."""
+        store = self.up(self.state)
+        file = Path(self.state, "store", "original")
+        before = file.stat()
+        shutil.copytree(self.state, self.directory / "copy")
+        os.utime(file, (0, 0))
+        self.reactor.advance(INTERVAL)
+        after = file.stat()
+        self.assertEqual(after.st_ino, before.st_ino)
+        self.assertGreaterEqual(after.st_mtime, before.st_mtime)
+        self.end(store)
+        shutil.rmtree(self.state)
+        shutil.copytree(self.directory / "copy", self.state)
+        with capturedLogs() as events:
+            second = self.up(self.state)
+        self.assertNotEqual(second.run, store.run)
+        warnings = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+        why = "is a copy, so its data may be old: the rooms begin new epochs"
+        self.assertEqual(warnings, [f"{self.state}/store {why}"])
+
+    def test_unwritable(self) -> None:
+        """If a stamp can't be written, on a full disk for example, the store is started all the same."""
+        store = self.up(self.state)
+        file = Path(self.state, "store", "original")
+        file.unlink()
+        file.mkdir()
+        self.reactor.advance(2 * INTERVAL)
+        self.assertEqual(store.state, StoreState.UP)
+        self.runs[-1].kill()
+        self.reactor.advance(0.1)
+        self.answer()
+        self.assertEqual(store.state, StoreState.UP)
+        file.rmdir()
 
 
 class RestartTests(StoreTestCase):
@@ -363,6 +410,17 @@ class StopTests(StoreTestCase):
         self.reactor.advance(10)
         self.assertEqual(self.runs[0].signals, ["TERM", "KILL"])
 
+    def test_says(self) -> None:
+        """What the program says of its end is no warning if it was told to end."""
+        store = self.up()
+        line = b"1:M 29 Nov 2026 17:40:00.123 # Redis is now ready to exit, bye bye...\n"
+        with capturedLogs() as events:
+            self.runs[0].protocol.outReceived(line)
+            store.stop()
+            self.runs[0].protocol.outReceived(line)
+        levels = [event["log_level"].name for event in events if "bye" in event.get("text", "")]
+        self.assertEqual(levels, ["warn", "info"])
+
     def test_states(self) -> None:
         """A store can be stopped in every state."""
         idle, locking, starting, waiting = self.make(), self.make(self.state), self.make(), self.make()
@@ -411,7 +469,7 @@ class LockTests(StoreTestCase):
 
     def test_refused(self) -> None:
         """After 10 seconds the second store is refused."""
-        self.up(self.state)
+        first = self.up(self.state)
         started = self.make(self.state).start()
         self.reactor.pump([0.1] * 99)
         self.assertNoResult(started)
@@ -420,6 +478,30 @@ class LockTests(StoreTestCase):
             str(self.failureResultOf(started, StoreError).value),
             f"state directory {self.state}: must not be in use by another txroom",
         )
+        self.end(first)
+
+    def test_abandoned(self) -> None:
+        """At its start, and as long as another process has the lock, a store ends those that nobody uses."""
+        first = self.up(self.state)
+        asked: list[list[Path]] = []
+
+        def endAbandoned(parents: list[Path], owner: Any) -> list[Path]:
+            asked.append(parents)
+            if len(asked) == 3:
+                first.stop()
+                self.endProcesses()
+                return [Path("/tmp/txroom-store-x")]
+            return []
+
+        self.patch(storemodule, "endAbandoned", endAbandoned)
+        with capturedLogs() as events:
+            started = fired(self.make(self.state).start())
+            self.reactor.pump([0.1] * 5)
+            self.answer()
+        self.assertEqual((len(started), len(asked)), (1, 3))
+        self.assertEqual((asked[0][0], asked[0][-1]), (Path("/tmp"), Path(self.state, "store")))
+        warnings = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
+        self.assertEqual(warnings, ["a store that was left by a killed parent is ended: /tmp/txroom-store-x"])
 
     def test_inherited(self) -> None:
         """A process that has inherited the descriptor keeps the lock."""

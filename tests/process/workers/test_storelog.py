@@ -31,6 +31,15 @@ class StoreLogTests(SynchronousTestCase):
         self.log.up()
         self.assertEqual(self.shown(*lines), [("warn", wrong), ("debug", ready)])
 
+    def test_stopping(self) -> None:
+        """What it says of the stop that it was told is no warning, unless something can't be written."""
+        line = f"{NOW} # Redis is now ready to exit, bye bye..."
+        unwritten = f"{NOW} # Error writing to the AOF file: No space left on device"
+        self.log.up()
+        self.assertEqual(self.shown(line)[0][0], "warn")
+        self.log.stopping()
+        self.assertEqual([level for level, _ in self.shown(line, unwritten)], ["info", "warn"])
+
     def test_truncated(self) -> None:
         """An incomplete end of the data is shown always."""
         text = "!!! Truncating the AOF appendonly.aof.1.incr.aof at offset 41 !!!"

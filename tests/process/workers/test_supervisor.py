@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, startOf
 from txroom.process.workers.backoff import FIRST
 from txroom.process.workers.child import WorkerProcess, WorkerSide
-from txroom.process.workers.pipe import Gone, Group, Ready, ReloadCertificates, Report
+from txroom.process.workers.pipe import Ask, Gone, Group, Ready, ReloadCertificates, Report
 from txroom.process.workers.supervisor import REMEMBERED, Supervisor, summed
 
 
@@ -22,6 +22,7 @@ class SupervisorTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = WorkersReactor()
         self.notes: list[Any] = []
+        self.groups: list[str] = []
         self.supervisor = Supervisor(self.reactor, 2, self.spawn, self)
         self.supervisor.start()
         self.processes = self.reactor.processes
@@ -34,9 +35,21 @@ class SupervisorTests(SynchronousTestCase):
     # What the supervisor reports.
 
     def ready(self, message: Ready) -> None:
-        self.notes.append(message.node)
+        self.notes += message.served
 
     def reported(self) -> None:
+        pass
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        pass
+
+    def ended(self, worker: WorkerProcess) -> None:
+        pass
+
+    def regrouped(self, group: Group) -> None:
+        self.groups.append(str(group))
+
+    def reloading(self, what: str) -> None:
         pass
 
     def failed(self, worker: WorkerProcess) -> None:
@@ -44,7 +57,7 @@ class SupervisorTests(SynchronousTestCase):
 
     def serve(self) -> tuple[FakeProcess, FakeProcess]:
         for process in self.processes:
-            process.serve()
+            process.serve(f"served by {process.pid}")
         first, second = self.processes
         return first, second
 
@@ -57,7 +70,7 @@ class SupervisorTests(SynchronousTestCase):
         """All workers are started at once, with numbers from 1."""
         self.assertEqual([process.protocol.slot for process in self.processes], [1, 2])
         self.serve()
-        self.assertEqual(self.notes, ["node-100", "node-101"])
+        self.assertEqual(self.notes, ["served by 100", "served by 101"])
 
     def test_again(self) -> None:
         """A worker that has ended is started again in its slot, later each time."""
@@ -100,15 +113,32 @@ class SupervisorTests(SynchronousTestCase):
     # -- nodes that have ended
 
     def test_gone(self) -> None:
-        """The other workers are told at once that a node has ended, and a new worker when it serves."""
+        """The other workers are told at once that a node has ended, and a new worker when it is one."""
         first, second = self.serve()
         first.end(signal=9)
         self.assertEqual(self.told(second, Gone), [Gone(["node-100"])])
         self.reactor.advance(FIRST)
         third = self.processes[2]
         self.assertEqual(self.told(third, Gone), [])
-        third.serve()
+        third.join()
         self.assertEqual(self.told(third, Gone), [Gone(["node-100"])])
+
+    def test_goneBeforeItServes(self) -> None:
+        """
+        A worker may have rooms before it serves. All that are nodes are told of its end, also those that do
+        not serve yet, or stop.
+        """
+        first, second = self.processes
+        first.join()
+        second.join()
+        first.end(signal=9)
+        self.assertEqual(self.told(second, Gone), [Gone(["node-100"])])
+        self.reactor.advance(FIRST)
+        third = self.processes[2]
+        third.serve()
+        self.supervisor.stop()
+        third.end()
+        self.assertEqual(self.told(second, Gone), [Gone(["node-100"]), Gone(["node-102"])])
 
     def test_goneLongAgo(self) -> None:
         """A node whose lease has expired long ago is forgotten."""
@@ -141,6 +171,16 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.told(second, Group)[2:], [Group(2, 2)])
         self.assertEqual(self.told(self.processes[2], Group), [Group(2, 2)])
 
+    def test_troubled(self) -> None:
+        """The workers and the parent are told of those that serve but aren't well."""
+        first, second = self.serve()
+        for status in ("ok", "unavailable", "unavailable", "ok"):
+            second.send(Report(status, {}))
+        troubled = Group(2, 2, {"unavailable": 1})
+        self.assertEqual(self.told(first, Group)[-2:], [troubled, Group(2, 2)])
+        self.assertEqual(self.groups[-2:], ["2 of 2 workers serve, 1 unavailable", "2 of 2 workers serve"])
+        self.assertEqual([group.isWell for group in self.told(first, Group)], [False, True, False, True])
+
     def test_tell(self) -> None:
         """A message goes to those that serve."""
         first, second = self.processes
@@ -169,7 +209,7 @@ class SupervisorTests(SynchronousTestCase):
         first, second = self.serve()
         first.end(status=1)
         second.end(status=1)
-        self.assertEqual(self.notes, ["node-100", "node-101"])
+        self.assertEqual(self.notes, ["served by 100", "served by 101"])
 
     # -- the stop
 

@@ -9,7 +9,7 @@ import signal
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.process.workers import watcher
-from txroom.process.workers.watcher import Process, end, followParent
+from txroom.process.workers.watcher import Followed, Process, end, endWorkers
 
 GONE = ProcessLookupError(errno.ESRCH, "No such process")
 
@@ -78,33 +78,77 @@ class ProcessTests(WatcherTestCase):
         self.assertEqual(self.sent, [("id", 7, 0)])
 
 
-class FollowParentTests(WatcherTestCase):
-    """`followParent`."""
+class FollowedTests(WatcherTestCase):
+    """`Followed`."""
 
-    def follow(self, data: bytes) -> tuple[bool, Process | None]:
+    def follow(self, data: bytes) -> Followed:
         """Read this, and then the end of the pipe."""
         read, write = os.pipe()
         self.addCleanup(os.close, read)
         os.write(write, data)
         os.close(write)
         self.patch(watcher, "PARENT", read)
-        return followParent()
+        followed = Followed()
+        followed.read()
+        return followed
 
     def test_died(self) -> None:
         """At the end of the pipe, the last process that was named is the store."""
         self.there.add(9)
-        isNeeded, process = self.follow(b"0\n7\n0\n9\n")
-        assert process is not None
-        process.send(signal.SIGTERM)
-        self.assertEqual((isNeeded, self.sent), (True, [("descriptor", 9, signal.SIGTERM)]))
-        process.close()
+        followed = self.follow(b"0\n7\n0\n9\n")
+        assert followed.store is not None
+        followed.store.send(signal.SIGTERM)
+        self.assertEqual((followed.isNeeded, self.sent), (True, [("descriptor", 9, signal.SIGTERM)]))
+        followed.store.close()
 
     def test_none(self) -> None:
         """There may be no store at that time."""
-        self.assertEqual(self.follow(b"7\n0\n"), (True, None))
+        followed = self.follow(b"7\n0\n")
+        self.assertEqual((followed.isNeeded, followed.store), (True, None))
         (former,) = self.opened
         self.assertRaises(OSError, os.fstat, former)  # its descriptor is closed
 
+    def test_workers(self) -> None:
+        """Workers come and go."""
+        self.there |= {8, 9}
+        followed = self.follow(b"0\n+7\n+8\n+9\n-7\n")
+        self.assertEqual(list(followed.workers), [8, 9])
+        closed = [process for descriptor, process in self.opened.items() if not isOpen(descriptor)]
+        self.assertEqual(closed, [7])
+
     def test_done(self) -> None:
         """The parent may need the watcher no longer."""
-        self.assertEqual(self.follow(b"0\ndone\n"), (False, None))
+        self.assertFalse(self.follow(b"0\ndone\n").isNeeded)
+
+
+def isOpen(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+class EndWorkersTests(WatcherTestCase):
+    """`endWorkers`, without a wait."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        read, self.pipe = os.pipe()
+        self.addCleanup(os.close, read)
+        self.patch(watcher, "LIFE", read)
+
+    def test_left(self) -> None:
+        """A worker that is left at the end of the time is killed; one that has ended gets no signal."""
+        self.there.add(8)
+        workers = [Process(7), Process(8)]
+        self.there.remove(7)
+        endWorkers(workers, 0.0)
+        self.assertEqual(self.sent, [("descriptor", 8, signal.SIGKILL)])
+        os.close(self.pipe)
+
+    def test_none(self) -> None:
+        """If all have ended, none is killed, although another process may have the id of one."""
+        os.close(self.pipe)
+        endWorkers([Process(7)], 0.0)
+        self.assertEqual(self.sent, [])

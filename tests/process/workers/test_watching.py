@@ -60,6 +60,21 @@ class WatchingTests(SynchronousTestCase):
         process.kill()
         self.assertEqual(stopped, [None])
 
+    def test_told(self) -> None:
+        """It knows the store and the workers, also if it was started again."""
+        self.watching.start()
+        self.watching.watchStore(7)
+        self.watching.watchWorker(8)
+        self.watching.watchWorker(9)
+        self.watching.forgetWorker(8)
+        first = self.reactor.processes[0]
+        self.assertEqual(first.written, b"0\n7\n+8\n+9\n-8\n")
+        first.kill()
+        self.watching.watchWorker(10)
+        self.watching.forgetWorker(9)
+        self.reactor.advance(1)
+        self.assertEqual(self.reactor.processes[1].written, b"7\n+10\n")
+
     def test_noProcess(self) -> None:
         """If it can't be started again now, it is tried again."""
         self.watching.start()

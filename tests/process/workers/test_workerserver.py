@@ -18,10 +18,12 @@ from twisted.python.usage import UsageError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
+from tests.engine.redis.fakeredis import FakeRedis
 from tests.process.workers.fakeprocesses import startOf
 from tests.service.test_socketactivation import AdoptingReactor
 from txroom import Application, HandoverFailed, Server, ServerOptions
 from txroom.engine.memory import MemoryEngine
+from txroom.engine.redis import RedisEngine
 from txroom.process.settings import Settings
 from txroom.process.workers.orphan import HURRY
 from txroom.process.workers.pipe import (
@@ -29,6 +31,7 @@ from txroom.process.workers.pipe import (
     Down,
     Gone,
     Group,
+    Joining,
     Leave,
     Left,
     Message,
@@ -172,12 +175,33 @@ class WorkerServerTests(SynchronousTestCase):
             hook(*args, **more)
 
     def test_ready(self) -> None:
-        """When it serves, it tells its node (none: rooms in memory), its deadline, and what it serves."""
+        """When it serves, it tells its deadline, and what it serves."""
         self.assertEqual(self.sent, [])
         self.run_()
         ready, *_ = self.sent
         where = "listening: http://127.0.0.1:80/ and ws://127.0.0.1:80/"
-        self.assertEqual(ready, Ready(None, self.server.options.shutdownTimeout, [where]))
+        self.assertEqual(ready, Ready(self.server.options.shutdownTimeout, [where]))
+
+    def test_joining(self) -> None:
+        """It tells its node as soon as it may have rooms, long before it serves."""
+        reactor = MemoryReactor()
+        sent: list[Message] = []
+        redis = FakeRedis(reactor)
+        engine = RedisEngine("redis://localhost", connect=lambda clock: redis.connect())
+        server = Server(clock=reactor, engine=engine)
+        service = WorkerServer(startOf(), server, reactor, sent.append)
+        service._level = None
+        service.privilegedStartService()
+        service.startService()
+        for hook, args, more in reactor.whenRunningHooks:
+            hook(*args, **more)
+        assert engine.node is not None
+        self.assertEqual((sent, engine.node.lease.isFresh), ([Joining(engine.node.id)], False))
+        reactor.advance(1)
+        self.assertEqual((sent[1], engine.node.lease.isFresh), (Ready(10.0, []), True))
+        stopping = service.stopService()
+        reactor.advance(1)
+        self.successResultOf(stopping)
 
     def test_reports(self) -> None:
         """It reports when something has changed."""
@@ -231,6 +255,26 @@ class WorkerServerTests(SynchronousTestCase):
         self.service.received(Leave([]))
         self.assertEqual(self.sent[-1], Left(problem="nodes=[]: must be ids of other nodes"))
 
+    def test_sendAway(self) -> None:
+        """It stops when its clients have gone to other workers; or at once if it has rooms, or is told so."""
+        self.run_()
+        self.service.received(Stop(20.0))
+        self.assertEqual(self.stops, [None])
+        sending: Deferred[None] = Deferred()
+        asked: list[float] = []
+
+        def sendAway(seconds: float) -> Deferred[None]:
+            asked.append(seconds)
+            return sending
+
+        self.patch(self.server, "sendAway", sendAway)
+        self.service.received(Stop(20.0))
+        self.assertEqual((asked, self.stops), ([20.0], [None]))
+        self.service.received(Stop())
+        self.assertEqual(self.stops, [None] * 2)
+        sending.callback(None)
+        self.assertEqual(self.stops, [None] * 3)
+
     def test_stopNow(self) -> None:
         """At the second signal of the parent it waits for nothing."""
         self.run_()
@@ -268,6 +312,9 @@ class WorkerServerTests(SynchronousTestCase):
         self.assertEqual(self.server.healthNote, {"status": "ok", "workers": 4, "running": 4})
         self.service.received(Group(4, 3))
         self.assertEqual(self.server.healthNote["status"], "degraded")
+        self.service.received(Group(4, 4, {"unavailable": 1}))
+        note = {"status": "degraded", "workers": 4, "running": 4, "troubled": {"unavailable": 1}}
+        self.assertEqual(self.server.healthNote, note)
 
 
 class ParentPipeTests(SynchronousTestCase):

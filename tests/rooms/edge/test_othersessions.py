@@ -55,7 +55,7 @@ class LineSession(RoomSession):
         except BadFrame as error:
             self.close(CloseCode.MISUSE, error.message)
             return
-        room = None if self.attachmentOf(None) is not None else next(iter(self._rooms), None)
+        room = None if self.attachmentOf(None) is not None else next(iter(self.rooms), None)
         self.submit(room, None, frame)
 
 
@@ -165,7 +165,7 @@ class OtherSessionTests(RoomTestCase):
     def test_slow(self) -> None:
         """So does one that is too slow."""
         ada = self.line()
-        session = next(iter(self.app._sessions.values()))
+        session = next(iter(self.app.sessions.values()))
         session._tooSlow()
         self.settle()
         self.assertEqual(ada.closeCode, 3102)
@@ -180,7 +180,7 @@ class OtherSessionTests(RoomTestCase):
     def test_requests(self) -> None:
         """A session gets no more seats for its client than one of txroom's own; it is told of each."""
         self.line("/rooms/line-")
-        (session,) = self.app._sessions.values()
+        (session,) = self.app.sessions.values()
         before = self.app.dialect.framed.count("Error")
         for _ in range(MAX_ROOMS):
             session.requestJoin(JoinMethod.CREATE, "chat", {}, None)
@@ -203,5 +203,5 @@ class OtherSessionTests(RoomTestCase):
     def test_default(self) -> None:
         """Otherwise it is a session of txroom's own protocol."""
         self.joined()
-        (session,) = self.app._sessions.values()
+        (session,) = self.app.sessions.values()
         self.assertIsInstance(session, FrameSession)

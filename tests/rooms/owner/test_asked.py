@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.rooms.case import RoomTestCase, hostOf, onBothEngines
-from txroom import RoomError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+from tests.case import fired
+from tests.rooms.case import NotingRoom, RoomTestCase, hostOf, onBothEngines
+from txroom import Client, RoomError, message
 from txroom.protocol import payload
-from txroom.rooms.contract.asks import Dispose, Inspect, Kick, Lock, Reserve, SendTo
+from txroom.rooms.contract.asks import (
+    CheckResume,
+    Dispose,
+    Inspect,
+    Kick,
+    Lock,
+    Reserve,
+    SendTo,
+    SetMetadata,
+    SetPrivate,
+)
 
 
 @onBothEngines
@@ -53,6 +67,8 @@ class AskTests(RoomTestCase):
         )
         self.assertEqual((second["member"], second["isConnected"]), (bob.joined["member"], False))
         self.assertEqual([len(self.ask(Inspect(limit))["members"]) for limit in (0, 1, -1)], [0, 1, 0])
+        self.assertEqual(self.ask(Inspect(1, second["userId"]))["members"], [second])
+        self.assertEqual(self.ask(Inspect(100, "nobody"))["members"], [])
 
     def test_kick(self) -> None:
         """One member, or those of a user."""
@@ -73,6 +89,26 @@ class AskTests(RoomTestCase):
         self.ask(Lock(False))
         self.assertEqual(self.player().ask("joinById", ada.room, {})[0], "joined")
 
+    def test_setPrivate(self) -> None:
+        """Matchmaking doesn't find the room, until it is shown again."""
+        self.rooms()
+        room = self.joined().room
+        self.assertIsNone(self.ask(SetPrivate()))
+        self.assertEqual(self.result(self.app.query("chat")), [])
+        self.ask(SetPrivate(False))
+        self.assertEqual([each.room for each in self.result(self.app.query("chat"))], [room])
+
+    def test_setMetadata(self) -> None:
+        """The metadata is replaced; it must be plain data."""
+        self.rooms()
+        self.joined()
+        self.ask(SetMetadata({"title": "Chess", "rated": True}))
+        self.assertIsNone(self.ask(SetMetadata({"title": "Go"})))
+        self.assertEqual(self.result(self.app.query("chat"))[0].metadata, {"title": "Go"})
+        failure = self.ask(SetMetadata({"title": b"bytes"}))
+        self.assertEqual((failure.value.code, failure.value.details), ("invalidData", {"field": "metadata"}))
+        self.assertEqual(self.room().metadata, {"title": "Go"})
+
     def test_dispose(self) -> None:
         """The room ends; after that there is none."""
         self.rooms()
@@ -83,6 +119,111 @@ class AskTests(RoomTestCase):
         self.assertEqual(ada.take("left"), [["left", ada.room, 4008, "over"]])
         self.assertEqual(self.kinds()[-1], "dispose")
         self.assertEqual(self.failureResultOf(host.ask(Inspect()), RoomError).value.code, "noSuchRoom")
+
+    def dispose(self, seconds: float) -> list[Any]:
+        """End a room whose `onDispose` takes so long; the answers after 5.1 seconds."""
+
+        class Slow(NotingRoom):
+            def onDispose(self) -> Any:
+                return deferLater(case.harness.clock, seconds, lambda: None)
+
+        case = self
+        self.rooms(Slow)
+        self.joined()
+        host = hostOf(self.room())
+        answers = fired(self.engine.ask(host.id, Dispose()))
+        self.advance(3.0)
+        self.assertEqual((answers, host.life.isReleased), ([], False))
+        self.advance(2.1)
+        self.assertEqual(host.life.isReleased, seconds < 5)
+        self.advance(1.0)
+        self.assertEqual((host.life.isReleased, self.app.rooms), (True, {}))
+        return answers
+
+    def test_disposedSlowly(self) -> None:
+        """The answer comes when the room is gone for good."""
+        self.assertEqual(self.dispose(4.0), [None])
+
+    def test_disposedTooSlowly(self) -> None:
+        """If that takes too long, it may still happen."""
+        (failure,) = self.dispose(6.0)
+        self.assertEqual(
+            (failure.value.code, failure.value.details), ("unavailable", {"mayHaveHappened": True})
+        )
+
+    def hanging(self) -> Any:
+        """A member whose handler never ends, in a room that would wait for it for an hour."""
+
+        class Hanging(NotingRoom):
+            autoDispose = False
+            handlerTimeout = 3600.0
+
+            @message("hang")
+            async def hang(self, client: Client) -> None:
+                await Deferred()
+
+            @message("slow")
+            async def slow(self, client: Client) -> None:
+                await deferLater(case.harness.clock, 1.0, lambda: None)
+                case.done.append("done")
+
+        case = self
+        self.done: list[str] = []
+        self.rooms(Hanging)
+        return self.joined()
+
+    def test_disposeStuck(self) -> None:
+        """A handler that hangs doesn't keep the room: it is cancelled, and one that ends soon is not."""
+        ada = self.hanging()
+        bob = self.joined()
+        ada.send("hang")
+        bob.send("slow")
+        self.settle()
+        host = hostOf(self.room())
+        answers = fired(self.engine.ask(host.id, Dispose()))
+        self.advance(1.5)
+        self.assertEqual((answers, self.done), ([], ["done"]))
+        self.advance(1.0)
+        self.assertEqual((answers, host.life.isReleased, self.app.rooms), ([None], True, {}))
+        self.assertRaised(CancelledError)
+
+    def test_kickStuck(self) -> None:
+        """A member whose handler hangs is gone soon after it was kicked; the others are left alone."""
+        ada = self.hanging()
+        bob = self.joined()
+        for player in (ada, bob):
+            player.send("hang")
+        self.settle()
+        host = hostOf(self.room())
+        self.assertEqual(self.ask(Kick(ada.joined["member"])), 1)
+        self.advance(1.5)
+        self.assertEqual(len(host.roster.leaving), 1)
+        self.advance(1.0)
+        self.assertEqual(len(host.roster.leaving), 0)
+        self.assertRaised(CancelledError)
+        waits = host.runner.running.waits(host.roomTimers)
+        self.assertEqual([wait.member for wait in waits], [bob.joined["member"]])
+        self.engine.ask(host.id, Dispose())
+        self.advance(2.5)
+        self.assertRaised(CancelledError)
+
+    def test_disposedFromWithin(self) -> None:
+        """A handler that ends its own room doesn't wait for itself."""
+        if self.isLagging and not self.isOnRedis:
+            return  # it doesn't know who asks
+        case = self
+
+        class Own(NotingRoom):
+            @message("end")
+            async def end(self, client: Client) -> Any:
+                case.answers.append(await case.engine.ask(self.id, Dispose()))
+
+        self.rooms(Own)
+        ada = self.joined()
+        self.answers: list[Any] = []
+        ada.send("end")
+        self.settle()
+        self.assertEqual((self.answers, self.app.rooms), ([None], {}))
 
     def test_sendTo(self) -> None:
         """A message to all members, to some, or to those of some users."""
@@ -102,6 +243,26 @@ class AskTests(RoomTestCase):
         self.assertEqual((ada.said(), bob.said()), (["y"], ["y"]))
         self.assertEqual(self.codeOf(SendTo("told", payload.encode(b"bytes", True))), "invalidData")
 
+    def test_sendToGroups(self) -> None:
+        """A message to the members of groups, or to those of them that are named too."""
+        self.rooms(autoDispose=False)
+        players = {name: self.joined() for name in "abc"}
+        ids = {name: player.joined["member"] for name, player in players.items()}
+        for name, group in (("a", "red"), ("b", "red"), ("b", "blue"), ("c", "blue")):
+            self.room().client(ids[name]).enter(group)
+        cases: list[tuple[Any, tuple[str, ...], str]] = [
+            (None, ("red",), "ab"),
+            (None, ("red", "blue"), "abc"),
+            (None, ("green",), ""),
+            (None, (), ""),
+            ((ids["a"], ids["c"]), ("blue",), "c"),
+        ]
+        for members, groups, heard in cases:
+            self.ask(SendTo("told", payload.encode("x"), members, groups=groups))
+            self.settle()
+            found = "".join(name for name, player in players.items() if player.said())
+            self.assertEqual(found, heard, (members, groups))
+
     def test_reserve(self) -> None:
         """A token, with which a client takes the seat."""
         self.rooms(autoDispose=False, maxClients=2)
@@ -109,6 +270,49 @@ class AskTests(RoomTestCase):
         seat = self.ask(Reserve())
         self.assertEqual(self.codeOf(Reserve()), "full")
         self.assertEqual(self.player().ask("joinById", ada.room, {"seat": seat})[0], "joined")
+
+    def test_reserveNobody(self) -> None:
+        """A user for whom the room's `userId` raises, or returns no id, gets no seat."""
+
+        class Named(NotingRoom):
+            def userId(self, user: Any) -> str:
+                name: str = user["name"]
+                return name
+
+        self.rooms(Named, autoDispose=False)
+        self.result(self.app.createRoom("chat"))
+        for user in ({}, 7, {"name": ""}, {"name": None}, {"name": 7}):
+            failure = self.ask(Reserve(user))
+            failure.trap(RoomError)
+            self.assertEqual((failure.value.code, failure.value.details), ("invalidData", {"field": "user"}))
+            self.assertIn("userId", failure.value.message)
+        self.assertIsInstance(self.ask(Reserve({"name": "bob"})), str)
+
+    def test_checkResume(self) -> None:
+        """Whether a token is valid; asking doesn't use it."""
+        self.rooms(autoDispose=False)
+        ada, bob = self.joined(), self.joined()
+        check = CheckResume(ada.joined["token"])
+        told = {"name": "chat", "member": ada.joined["member"]}
+        self.assertEqual([self.ask(check), self.ask(check)], [told] * 2)
+        self.assertEqual(self.codeOf(CheckResume(ada.joined["token"] + "x")), "unauthorized")
+        self.assertEqual(self.codeOf(CheckResume("")), "unauthorized")
+        self.ask(Kick(bob.joined["member"]))
+        self.assertEqual(self.codeOf(CheckResume(bob.joined["token"])), "forbidden")
+        ada.send("say", 1)
+        self.assertEqual(ada.said(), [1])
+
+    def test_moving(self) -> None:
+        """While the room has no owner, nothing happens."""
+        if not self.isLagging:
+            return
+        self.rooms()
+        self.joined()
+        host = hostOf(self.room())
+        self.engine.loseOwner(host.id, False)
+        self.settle()
+        failure = self.failureResultOf(host.ask(Lock()), RoomError)
+        self.assertEqual(failure.value.details, {"mayHaveHappened": False})
 
     def test_lost(self) -> None:
         """If the room is lost before it has committed something, that may have happened or not."""

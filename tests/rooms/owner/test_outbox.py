@@ -35,8 +35,8 @@ class Slow:
     def handOver(self) -> Deferred[None]:
         raise NotImplementedError
 
-    def release(self) -> Deferred[None]:
-        return succeed(None)
+    def release(self) -> Deferred[bool]:
+        return succeed(True)
 
     def deliver(self, item: Item, links: Sequence[str]) -> None:
         assert isinstance(item, Ack)

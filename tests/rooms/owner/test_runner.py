@@ -51,6 +51,8 @@ class Owner:
     def hasListeners(self, event: str) -> bool:
         return event == "join"
 
+    tellsErrors = False
+
     def tell(self, event: str, *args: Any) -> None:
         self.done.append((event, *args))
 
@@ -64,7 +66,16 @@ class RunnerTests(SynchronousTestCase):
         self.owner = Owner()
         self.runner = Runner(self.room, self.owner, self.clock, self.owner)
         self.member = Member("m", None, "m", {})
-        self.member.client = cast(Client, object())
+        self.member.client = Client(cast(Any, self.owner), self.member)
+
+    def test_toldError(self) -> None:
+        """Clients are told the text of an error only while debugging is on."""
+        error = self.runner.report(Failure(KeyError("x")), self.member, "say")
+        self.assertEqual((error.code, error.message), ("internal", ""))
+        self.owner.tellsErrors = True
+        error = self.runner.report(Failure(ValueError("y" * 1000)), self.member, "say")
+        self.assertEqual(error.message, f"Strict.say raised ValueError: {'y' * 1000}"[:500])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError, ValueError)), 2)
 
     def raised(self, member: Member | None = None) -> None:
         """Something raises."""

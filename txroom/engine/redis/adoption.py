@@ -70,6 +70,8 @@ class Adoption:
         self._owning = owning
         self._lease = lease
         self._unlisted = unlisted
+        #: Returns those of some nodes that take rooms over. Those that leave the cluster do not.
+        self.takersOf: Callable[[Iterable[str]], Sequence[str]] = tuple
         unlisted.onFound = self._takeUnlisted
         self._waiting: deque[str] = deque()
         self._known: set[str] = set()
@@ -143,7 +145,7 @@ class Adoption:
 
     def _due(self, rooms: Sequence[str]) -> list[str]:
         """Return the rooms that this node has to take now."""
-        now, others = self._clock.seconds(), self._lease.others
+        now, others = self._clock.seconds(), self.takersOf(self._lease.others)
         patience = PATIENCE + len(rooms) * INTERVAL / BATCH
         return [
             room

@@ -1,20 +1,25 @@
 """
 What the nodes say of themselves: on which host each one runs, and what it serves.
 
-Each node keeps a key in Redis, which expires some time after the node has ended, and reads the key of each
-other node once. It logs what another node does differently although all nodes must do it in the same way.
+Each node keeps a key in Redis, which expires some time after the node has ended, and reads the keys of the
+other nodes from time to time. It logs what another node does differently although all nodes must do it in the
+same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import os
+import socket
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from ...rooms.contract.ports import HostFactory
 from .keys import Keys
 from .resp import Commands, ignored
 
@@ -32,6 +37,15 @@ class About(Struct, frozen=True, array_like=True):
     isDurable: bool = False
     #: By applications, the names of the rooms that it has registered, with `maxRooms` of each.
     rooms: dict[str, dict[str, int]] = {}
+    #: Whether it gives its rooms to other nodes, and takes none.
+    isLeaving: bool = False
+
+
+class Serving(Protocol):
+    """The engine of an application, as far as it is described."""
+
+    application: str
+    factory: HostFactory
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,38 +78,60 @@ class Announcing:
         """Return what a node says; an empty `About` if that isn't known yet."""
         return self._describe() if node == self._node else self._others.get(node, About())
 
-    def refresh(self, others: Collection[str]) -> None:
+    def takersOf(self, nodes: Iterable[str]) -> list[str]:
+        """Return those of some nodes that take rooms, as far as is known."""
+        return [node for node in nodes if not self.about(node).isLeaving]
+
+    def leaves(self, node: str) -> None:
+        """Another node has just told that it leaves. That counts until what it says is read again."""
+        self._others[node] = msgspec.structs.replace(self.about(node), isLeaving=True)
+
+    def refresh(self, others: Collection[str]) -> Deferred[None]:
         """
-        Announce this node again, and read what those of the others say that are new.
+        Announce this node again, and read what the others say.
 
         Args:
             others: The other nodes that are alive.
+
+        Returns:
+            A Deferred that fires when that was read, or can't be read.
         """
         key, data = self._keys.about(self._node), _encode(self._describe())
         self._redis.send(ignored, "SET", key, data, "PX", REMEMBERED)
         self._others = {node: self._others[node] for node in others if node in self._others}
-        for node in others:
-            if node not in self._others:
-                self.read(node)
+        return self.read(*others)
 
-    def read(self, node: str) -> None:
-        """Read what another node says."""
-        self._redis.send(partial(self._heard, node), "GET", self._keys.about(node))
+    def read(self, *nodes: str) -> Deferred[None]:
+        """Read what other nodes say, by one command; see `refresh`."""
+        if not nodes:
+            return succeed(None)
+        read = self._redis.ask("MGET", *map(self._keys.about, nodes))
+        return read.addCallbacks(partial(self._heard, nodes), lambda _: None)
 
     def withdraw(self) -> None:
         """This node stops."""
         self._redis.send(ignored, "DEL", self._keys.about(self._node))
 
-    def _heard(self, node: str, reply: Any) -> None:
-        """Redis has answered; if that isn't what the node says, it is asked again."""
-        if not isinstance(reply, bytes) or node in self._others:
-            return
+    def _heard(self, nodes: Sequence[str], reply: Any) -> None:
+        """Redis has answered; it is asked again about nodes of which that doesn't tell what they say."""
+        for node, said in zip(nodes, reply, strict=True):
+            if isinstance(said, bytes):
+                self._said(node, said)
+
+    def _said(self, node: str, said: bytes) -> None:
+        isNew = node not in self._others
         try:
-            about = self._others[node] = _read(reply)
+            about = self._others[node] = _read(said)
         except msgspec.MsgspecError:
             self._others[node] = About()
-            self._log.error("what node {node} says of itself can't be read", node=node)
+            if isNew:
+                self._log.error("what node {node} says of itself can't be read", node=node)
             return
+        if isNew:
+            self._cameIn(node, about)
+
+    def _cameIn(self, node: str, about: About) -> None:
+        """Log what is known of a node that wasn't known before."""
         where = {"node": node, "host": about.host, "pid": about.pid}
         self._log.info("node {node} is in the cluster: process {pid} on {host}", **where)
         for difference in differences(self._describe(), about):
@@ -108,6 +144,15 @@ _DIFFERENT = (
     "node {node} (process {pid} on {host}) is not like this one: {difference}. All nodes with the same "
     "prefix must have the same rooms and options; give another program another prefix"
 )
+
+
+def aboutThis(applications: Iterable[Serving], isDurable: bool, isLeaving: bool) -> About:
+    """Describe this process, which serves these applications."""
+    rooms = {
+        each.application: {name: each.factory.maxRooms(name) for name in each.factory.registrations}
+        for each in applications
+    }
+    return About(socket.gethostname(), os.getpid(), isDurable, rooms, isLeaving)
 
 
 def differences(own: About, other: About) -> Iterator[str]:

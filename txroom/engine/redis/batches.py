@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from ...core.meters import Histogram
 from .scripts import Argument
 
 #: For how many seconds, and up to how many bytes for each room, confirmed batches are kept.
@@ -26,13 +27,15 @@ SLOW_SECONDS = 1.0
 
 
 class Weight:
-    """The bytes of all batches that the journals of a node hold."""
+    """The bytes of all batches that the journals of a node hold, and how long they took to be confirmed."""
 
-    __slots__ = ("kept", "unconfirmed")
+    __slots__ = ("commitTimes", "kept", "unconfirmed")
 
     def __init__(self) -> None:
         self.unconfirmed = 0
         self.kept = 0
+        #: The seconds from the making of each batch to its confirmation.
+        self.commitTimes = Histogram()
 
     @property
     def isTooMuch(self) -> bool:
@@ -96,6 +99,7 @@ class Batches:
         sent = self._sent
         while sent and sent[0].after <= after:
             batch = sent.popleft()
+            self._weight.commitTimes.observe(now - batch.at)
             if batch.before == batch.after:
                 self._weigh(-batch.size, 0)
             else:

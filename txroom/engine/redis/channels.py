@@ -14,10 +14,13 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from ...core.awaitables import firstFailure
 from .keys import Keys
-from .resp import Commands
+from .resp import Commands, ignored
 from .scripts import Scripts
 from .settings import readInfo, runOf
 from .watched import Watched
+
+#: Called with the messages of a channel.
+Heard = Callable[[bytes | None], None]
 
 
 class Client(Commands, Protocol):
@@ -84,6 +87,8 @@ class Channels:
         self._own = keys.to(node)
         self._side = side
         self._hasSubscribed = False
+        #: What is called with the messages of further channels.
+        self._listeners: dict[bytes, Heard] = {}
         redis.onUp = self._prepare
         subscriber.onUp = self._subscribe
         subscriber.onPush = self._pushed
@@ -110,6 +115,29 @@ class Channels:
         """Send a packet to a node; `done` is called with the number of nodes that have received it."""
         self.watched.send(done, "PUBLISH", self._keys.to(node), data)
 
+    def listen(self, channel: bytes, heard: Heard) -> None:
+        """
+        Receive the messages of one more channel.
+
+        Args:
+            channel: The channel.
+            heard: Called with each message; and with `None` when messages are received from now on, also when
+                some may have been missed.
+        """
+        self._listeners[channel] = heard
+
+        def subscribed(_: object) -> None:
+            if self._listeners.get(channel) is heard:
+                heard(None)
+
+        # If that fails, the connection is lost, and the next one subscribes to all channels.
+        self._subscriber.subscribe(channel).addCallbacks(subscribed, ignored)
+
+    def unlisten(self, channel: bytes) -> None:
+        """Receive the messages of a further channel no more."""
+        if self._listeners.pop(channel, None) is not None:
+            self._subscriber.unsubscribe(channel).addErrback(ignored)
+
     async def _prepare(self, redis: Commands) -> None:
         await self._scripts.load(redis)
         info = readInfo(await redis.ask("INFO"))
@@ -119,8 +147,13 @@ class Channels:
     async def _subscribe(self, redis: Commands) -> None:
         for channel in (self._own, self._keys.gone, self._keys.changed):
             await redis.subscribe(channel)
+        listeners = list(self._listeners.items())
+        if listeners:
+            await gatherResults([redis.subscribe(channel) for channel, _ in listeners], consumeErrors=True)
         isAgain, self._hasSubscribed = self._hasSubscribed, True
         self._side.subscribed(isAgain)
+        for _, heard in listeners:
+            heard(None)
 
     def _pushed(self, message: list[Any]) -> None:
         """Called for every packet."""
@@ -133,3 +166,7 @@ class Channels:
             self._side.changed(data)
         elif channel == self._keys.gone:
             self._side.gone(data.decode("ascii", "replace"))
+        else:
+            heard = self._listeners.get(channel)
+            if heard is not None:
+                heard(data)

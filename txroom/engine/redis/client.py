@@ -317,13 +317,13 @@ class RedisClient(Sender):
         self._up = connection
         self._upSince = self._clock.seconds()
         self._told = ""
-        tell = self._log.debug if self._isQuiet else self._log.info
-        tell(
-            "Redis, {address}: connected to {server} {version}",
-            address=str(self.address),
-            server=self.hello.get("server"),
-            version=self.hello.get("version"),
-        )
+        if not self._isQuiet:
+            self._log.info(
+                "Redis, {address}: connected to {server} {version}",
+                address=str(self.address),
+                server=self.hello.get("server"),
+                version=self.hello.get("version"),
+            )
         while self._backlog.count:
             connection.write(*self._backlog.take())
         starting, self._starting = self._starting, None

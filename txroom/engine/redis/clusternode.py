@@ -5,12 +5,9 @@ that they concern.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import attrs
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -18,9 +15,11 @@ from twisted.logger import Logger
 from ...core.codes import CloseCode
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
-from ...rooms.contract.ports import Link, NodeInfo, Outlet, StrandedRoom
+from ...rooms.contract.nodecalls import noAnswerer
+from ...rooms.contract.nodes import NodeInfo, StrandedRoom
+from ...rooms.contract.ports import Link, Outlet
 from .adoption import Adoption
-from .announcing import About, Announcing
+from .announcing import About, Announcing, aboutThis
 from .answers import Answer, answerOf, isOfReplica
 from .channels import Channels, Client
 from .creating import Creating
@@ -33,9 +32,10 @@ from .journals import Journals
 from .keys import Keys
 from .lease import EXPIRY, IncompatibleNodes, Lease, Renewal, Stage
 from .locating import Locator
-from .node import Guard, GuardedOutlet, newNode
+from .node import Guard, GuardedOutlet, NodeOptions, newNode
+from .notices import NoticeServices
 from .owning import Owning
-from .packets import Take
+from .packets import CallNode, NodeCommand, Take
 from .peers import Peers
 from .rooms import RedisRooms, RoomServices
 from .scripts import Scripts
@@ -51,17 +51,6 @@ REMEMBERED = 60.0
 NOTICE = 2.0
 #: After how many seconds without a fresh lease clients are sent to other nodes; how often that is checked.
 CUT_OFF, WATCH = 20.0, 1.0
-
-
-@attrs.frozen(kw_only=True)
-class NodeOptions:
-    """The options of a node; see `RedisEngine`."""
-
-    prefix: str
-    isDurable: bool
-    isRestored: bool
-    run: str | None
-    orphanSeconds: float
 
 
 class ClusterNode:
@@ -120,8 +109,17 @@ class ClusterNode:
             waits, redis, keys, lambda room: room in self.here or room in self.finder.index
         )
         self.adoption = Adoption(clock, node, self.finder, locator, self.owning, self.lease, unlisted)
+        self.adoption.takersOf = self._announcing.takersOf
         self.handingOver = HandingOver(
-            waits, self.here, self.owning, self.adoption, locator, self.journals, self.peers, self.lease
+            waits,
+            self.here,
+            self.owning,
+            self.adoption,
+            self._announcing,
+            locator,
+            self.journals,
+            self.peers,
+            self.lease,
         )
         #: When the lease was fresh for the last time, and whether clients are served.
         self._freshAt = float("-inf")
@@ -135,8 +133,15 @@ class ClusterNode:
         self._guarded: dict[Outlet, GuardedOutlet] = {}
         #: The nodes that have ended, of which Redis and the others have yet to be told.
         self._endedNodes: set[str] = set()
-        self.entrance = Entrance(waits, self.here, locator, self.owning, self.peers, self._guardedFor)
+        self.entrance = Entrance(
+            waits, self.here, locator, self.owning, self.peers, self._guardedFor, self.lease
+        )
         creating = Creating(waits, watched, self._scripts, keys, node, self.finder, self.owning, self.lease)
+        #: The identity of Redis's data, for queues of notifications.
+        self.dataIdentity = ""
+        self.forNotices = NoticeServices(self, waits, self._channels, self._scripts, keys)
+        #: Answers a question of another node; see `NodeCalls.answerer`.
+        self.onCall: Callable[[str, bytes], Deferred[bytes]] = noAnswerer
         self._services = RoomServices(
             finder=self.finder, creating=creating, entrance=self.entrance, owning=self.owning
         )
@@ -197,18 +202,14 @@ class ClusterNode:
         return [(each.application, name) for each in rooms for name in each.factory.registrations]
 
     def _about(self) -> About:
-        """Describe this node for the others."""
-        rooms = {
-            each.application: {name: each.factory.maxRooms(name) for name in each.factory.registrations}
-            for each in self._applications
-        }
-        return About(socket.gethostname(), os.getpid(), self._options.isDurable, rooms)
+        isLeaving = self.owning.isLeaving or self.owning.isStopping
+        return aboutThis(self._applications, self._options.isDurable, isLeaving)
 
     def nodes(self) -> list[NodeInfo]:
         """Return the nodes that are alive; see `EngineService.nodes`."""
         nodes = (self.id, *self.lease.others)
         found = [(node, self._announcing.about(node)) for node in nodes]
-        return [NodeInfo(node, about.host, about.pid) for node, about in found]
+        return [NodeInfo(node, about.host, about.pid, about.isLeaving) for node, about in found]
 
     async def handOver(self) -> None:
         """Give all rooms to other nodes, and end the lease. Rooms that are left are kept for other nodes."""
@@ -347,7 +348,9 @@ class ClusterNode:
                 self.finder.doubt()
         if self.dataRun is not None:
             run = self.dataRun
+        self.dataIdentity = "durable" if self._options.isDurable else run
         if self._options.isRestored:
+            self.dataIdentity += ":restored"
             run = f"{run}:{self.id}"
         self.journals.up(run, leases, isRestarted)
         self.peers.resend()
@@ -420,10 +423,12 @@ class ClusterNode:
         """A client of another node joins or resumes; see `PeersSide`."""
         return self.entrance.attachFrom(outlet, arrival)
 
-    def ask(self, room: str, command: Command | Take) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Command | NodeCommand) -> Deferred[Any] | None:
         """Another node asks a room; see `PeersSide`."""
+        if isinstance(command, CallNode):
+            return self.onCall(command.name, command.args)
         if isinstance(command, Take):
-            return Deferred.fromCoroutine(self.handingOver.take(room))
+            return Deferred.fromCoroutine(self.handingOver.take(room, command.clients))
         return self.entrance.askFrom(room, command)
 
     def generationOf(self, room: str) -> int:

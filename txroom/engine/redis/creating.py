@@ -14,10 +14,14 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from twisted.internet.defer import CancelledError
+
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
+from ...rooms.contract.asks import Once, ended, keyedRoom, reused, running
 from ...rooms.contract.ports import MAKING_SECONDS, NO_MORE, HostFactory, Made
 from .answers import UNREACHABLE
+from .ending import ENDED
 from .finding import Finder
 from .keys import Keys
 from .lease import Lease, NodeState
@@ -35,6 +39,9 @@ PAUSE = 0.1
 #: For how many seconds requests get a room that was created, since other nodes may not know its listing, or
 #: may learn some seconds later than this one that its first creator is gone.
 REMEMBERED = 5.0
+#: For how many seconds the room of a request with a key can't be created under another name: longer than it
+#: takes until the room is claimed.
+NAME_SECONDS = 30.0
 
 
 class Making(NamedTuple):
@@ -84,21 +91,37 @@ class Creating:
         self._lease = lease
 
     async def create(
-        self, application: str, factory: HostFactory, name: str, options: Mapping[str, Any], room: str = ""
+        self,
+        application: str,
+        factory: HostFactory,
+        name: str,
+        options: Mapping[str, Any],
+        room: str = "",
+        once: Once | None = None,
     ) -> str:
         """
-        Create a room, and return its id when it is open.
+        Create a room, and return its id when it is open; see `Engine.create`.
+
+        Args:
+            application: The key of the application.
+            factory: Makes the owner.
+            name: The name that the room is registered under.
+            options: Its options.
+            room: Its id; empty: a new one.
+            once: The key of the request, if it has one; the id is made of it.
 
         Raises:
             RoomError: It can't be created.
         """
         await self._whenStaying()
         most = factory.maxRooms(name)
-        room = room or secrets.token_urlsafe(9)
+        room = keyedRoom(once.key) if once is not None else room or secrets.token_urlsafe(9)
         if not self._lease.isFresh:
             raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE)
         if 0 < most <= self._finder.index.count(application, name):  # Redis may have lost some
             raise RoomError(ErrorCode.FULL, NO_MORE)
+        if once is not None:
+            await self._checkKeyed(application, name, room)
         placeholder = encode(Listed(self._node))
         args = (room, placeholder, most, self._finder.index.greatestAge)
         keys = (self._keys.listings(application, name), self._keys.ages)
@@ -107,14 +130,40 @@ class Creating:
         except RoomError:
             self._finder.ended(application, name, room)  # it may have been counted
             raise
+        if isNew < 0:
+            raise running()
         if not isNew:
             raise RoomError(ErrorCode.FULL, NO_MORE)
         try:
-            await self._owning.openNew(room, application, name, options, number)
+            await self._owning.openNew(room, application, name, options, number, once)
         except Exception:
             self._finder.ended(application, name, room)
             raise
         return room
+
+    async def _checkKeyed(self, application: str, name: str, room: str) -> None:
+        """
+        Check the room of a request with a key.
+
+        Raises:
+            RoomError: It exists, has ended within a day, or is about to be created under another name.
+        """
+        keys, nameKey = self._keys.room(room), self._keys.nameOf(room)
+        own = self._keys.listings(application, name)
+        milliseconds = int(NAME_SECONDS * 1000)
+        try:
+            isFirst = await self._redis.ask("SET", nameKey, own, "PX", milliseconds, "NX")
+            its = own if isFirst else await self._redis.ask("GET", nameKey)
+            grave = await self._redis.ask("GET", keys.grave)
+            isThere = await self._redis.ask("HEXISTS", keys.fields, "tok")
+        except Exception as error:
+            raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from error
+        if grave == ENDED:
+            raise ended()
+        if its not in (own, None):
+            raise reused()
+        if isThere:
+            raise running()
 
     async def make(
         self,
@@ -162,6 +211,7 @@ class Creating:
         staying = self._owning.whenStaying()
         await self._waits.either(staying, MAKING_SECONDS)
         if not staying.called:
+            staying.addErrback(lambda failure: failure.trap(CancelledError)).cancel()
             raise RoomError(ErrorCode.UNAVAILABLE, LEAVING)
 
     async def _begin(

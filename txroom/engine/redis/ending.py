@@ -12,8 +12,12 @@ from .batches import STALL_SECONDS
 from .journalport import JournalPort
 from .scripts import Argument
 
-#: For how many milliseconds an ended room can't be created again by a command that comes late.
+#: For how many milliseconds an ended room can't be created again by a command that comes late. If it was
+#: never open, a request with a key may create it again, with another token than that in the grave.
 GRAVE_MILLISECONDS = 120_000
+#: The same for a room that was created by a request with a key; and what its grave says, so that a request
+#: that is repeated is told that the room has ended.
+KEYED_MILLISECONDS, ENDED = 86_400_000, b"ended"
 
 
 class Ending:
@@ -25,7 +29,7 @@ class Ending:
         command: The script.
         isOurs: Whether the room ends, so that its journal isn't used any more.
         retry: Called to have `ask` called again after a moment.
-        concluded: Called when Redis has run the script, or can't any more.
+        concluded: Called when Redis has run the script, with `True`, or has refused it, with `False`.
     """
 
     __slots__ = ("_command", "_concluded", "_isAsked", "_port", "_retry", "_since", "done", "isOurs")
@@ -36,11 +40,11 @@ class Ending:
         command: tuple[Argument, ...],
         isOurs: bool,
         retry: Callable[[], None],
-        concluded: Callable[[], None],
+        concluded: Callable[[bool], None],
     ) -> None:
         self.isOurs = isOurs
-        #: Fires when it is over.
-        self.done: Deferred[None] = Deferred()
+        #: Fires when it is over, with whether Redis has run the script.
+        self.done: Deferred[bool] = Deferred()
         self._port = port
         self._command = command
         self._retry = retry
@@ -68,4 +72,4 @@ class Ending:
                 self._port.reload()
             self._retry()
         else:
-            self._concluded()
+            self._concluded(answer is None)

@@ -12,15 +12,21 @@ import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 
+from ...core.meters import Histogram
 from ...core.validation import isAmount
-from ...rooms.contract.ports import HandoverFailed, HostFactory, NodeInfo, StrandedRoom
+from ...rooms.contract.meters import EngineMeters
+from ...rooms.contract.nodes import NodeInfo, StrandedRoom
+from ...rooms.contract.ports import HandoverFailed, HostFactory
 from ...rooms.hooks import runCoroutine
 from .address import RedisAddress
 from .answers import UNREACHABLE
 from .channels import Client
 from .client import RedisClient
-from .clusternode import ClusterNode, NodeOptions
+from .clusternode import ClusterNode
 from .keys import Keys
+from .node import NodeOptions
+from .nodecalls import RedisNodeCalls
+from .notices import RedisNotices
 from .rooms import RedisRooms
 
 
@@ -46,7 +52,7 @@ class RedisEngine:
             confirmed. Messages get a new epoch when it is another one and the node of their room was lost
             too. By default each start of Redis has another.
         orphanSeconds: After how many seconds a room is deleted that no node can open, because its `load`
-            raises or its name isn't registered; 0: never. Default: a day.
+            raises, its data can't be read or its name isn't registered; 0: never. Default: a day.
 
     Raises:
         ValueError: The URL, the prefix, the run or the number of seconds is wrong.
@@ -75,6 +81,10 @@ class RedisEngine:
         self._address = address
         self._connect = connect
         self._applications: dict[str, RedisRooms] = {}
+        #: The notifications of users; see `EngineService.notices`.
+        self.notices = RedisNotices()
+        #: What the nodes ask one another; see `EngineService.nodeCalls`.
+        self.nodeCalls = RedisNodeCalls()
         self._node: ClusterNode | None = None
 
     def rooms(self, application: str, factory: HostFactory) -> RedisRooms:
@@ -86,6 +96,17 @@ class RedisEngine:
     def node(self) -> ClusterNode | None:
         """The running node; `None` while the engine is stopped."""
         return self._node
+
+    @property
+    def meters(self) -> EngineMeters:
+        """What was counted; see `EngineService.meters`."""
+        node, notices = self._node, self.notices
+        return EngineMeters(
+            isUp=node is not None and node.journals.isUp,
+            commitTimes=Histogram() if node is None else node.journals.weight.commitTimes,
+            noticesQueued=notices.queued,
+            noticesDropped=notices.dropped,
+        )
 
     def start(self, clock: IReactorTime, failed: Callable[[Exception], None]) -> Deferred[None]:
         """Become a node of the cluster; see `EngineService.start`."""
@@ -100,6 +121,8 @@ class RedisEngine:
         except ValueError as error:  # the files for TLS can't be used
             return fail(error)
         self._node = node
+        self.notices.begin(node.forNotices)
+        self.nodeCalls.begin(node)
         return runCoroutine(node.start())
 
     def _connected(self, clock: Any, isQuiet: bool) -> Client:
@@ -131,6 +154,8 @@ class RedisEngine:
     def stop(self) -> Deferred[None]:
         """Leave the cluster; see `EngineService.stop`."""
         node, self._node = self._node, None
+        self.notices.end()
+        self.nodeCalls.end()
         return succeed(None) if node is None else runCoroutine(node.stop())
 
     def nodes(self) -> list[NodeInfo]:

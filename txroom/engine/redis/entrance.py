@@ -1,5 +1,10 @@
 """
 The way into rooms, wherever they are: requests to attach, and commands.
+
+An owner that was suspended may not know that its room has another one now, which has given a client a new
+token. It would refuse this client, since it doesn't know the token, and the client would give up its
+membership. So while the lease of the node isn't fresh, the answer to each resume that is refused is
+`unavailable`, and the client tries again. What such an owner sends, `Guard` holds.
 """
 
 from __future__ import annotations
@@ -10,13 +15,15 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import Command, unanswered
+from ...rooms.contract.asks import CheckResume, Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, Link, Outlet
 from .here import Here, Owned
+from .lease import Lease
 from .locating import AtNode, Locator, Orphan, Place, Where
 from .outgoing import ElsewhereError
 from .owning import Owning
@@ -90,6 +97,7 @@ class Entrance:
         owning: Takes rooms over.
         peers: The other nodes.
         guarded: Returns the guarded outlet for an outlet of this node.
+        lease: The lease of this node.
     """
 
     _log = Logger()
@@ -102,6 +110,7 @@ class Entrance:
         owning: Owning,
         peers: Peers,
         guarded: Callable[[Outlet], Outlet],
+        lease: Lease,
     ) -> None:
         self._waits = waits
         self._here = here
@@ -109,6 +118,7 @@ class Entrance:
         self._owning = owning
         self._peers = peers
         self._guarded = guarded
+        self._lease = lease
         self._requests = InOrder()
 
     # -- attaching
@@ -134,7 +144,15 @@ class Entrance:
         if owned is None:
             return None
         asked: Deferred[Any] = owned.host.attach(outlet, arrival)
+        if isinstance(arrival, Resume):
+            asked.addCallback(self._unlessDoubtful)
         return asked.addCallback(_unlessMoved, owned)
+
+    def _unlessDoubtful(self, result: Link | Refused) -> Link | Refused:
+        """Let a client try again that a room has refused which may have another owner; see the module."""
+        if isinstance(result, Refused) and not self._lease.isFresh:
+            return Refused(ErrorCode.UNAVAILABLE)
+        return result
 
     def _ready(self, room: str) -> Owned | None:
         """Return a room of this node that requests may be passed on to."""
@@ -215,7 +233,7 @@ class Entrance:
         """Let a room carry out a command; see `Engine.ask`."""
         owned = self._ready(room)
         if owned is not None:
-            asked = owned.host.ask(command)
+            asked = self._askHere(owned, command)
         else:
             asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, FIND_SECONDS)))
         return self._waits.within(ASK_SECONDS, asked)
@@ -223,7 +241,16 @@ class Entrance:
     def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:
         """Another node asks for a command; `None`: the room isn't here."""
         owned = self._ready(room)
-        return None if owned is None else owned.host.ask(command)
+        return None if owned is None else self._askHere(owned, command)
+
+    def _askHere(self, owned: Owned, command: Command) -> Deferred[Any]:
+        """Let a room of this node carry out a command."""
+        asked = owned.host.ask(command)
+        return asked.addErrback(self._refused) if isinstance(command, CheckResume) else asked
+
+    def _refused(self, failure: Failure) -> Failure:
+        """Replace a refusal by a room that may have another owner; see the module."""
+        return failure if self._lease.isFresh else Failure(unanswered(False))
 
     async def _ask(self, room: str, command: Command, attempts: Attempts) -> Any:
         place: Place | None = None
@@ -234,7 +261,7 @@ class Entrance:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
             owned = self._ready(room) if place is Where.HERE else None
             if owned is not None:
-                return await owned.host.ask(command)
+                return await self._askHere(owned, command)
             if isinstance(place, AtNode):
                 try:
                     return await self._peers.ask(place.node, room, command, attempts.left)

@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.listing import Listing, Order
-from ...rooms.contract.ports import ListedRoom
+from ...rooms.contract.nodes import ListedRoom
 from .answers import UNREACHABLE
 from .here import Here, Owned
 from .keys import Keys
@@ -84,6 +84,8 @@ class Finder:
         self._changed: dict[str, NewChange] = {}
         self._unsure: dict[str, NewChange] = {}
         self._loading: dict[Group, list[Deferred[None]]] = {}
+        #: The names that are being read, and are read once more after that.
+        self._again: set[Group] = set()
         self._loaded: set[Group] = set()
         #: The names whose listings this node always needs. If they can't be read, they are read later.
         self._needed: set[Group] = set()
@@ -252,6 +254,8 @@ class Finder:
         self._refreshed += 1
         if self._refreshed % REREAD == 0:
             self.loadAgain(())
+        else:  # those that could not be read
+            self._loadAll(self._needed - self._loaded)
         if not self._next:
             self._next = [owned.host.id for owned in self._here]
         some, self._next = self._next[:REFRESHED], self._next[REFRESHED:]
@@ -356,8 +360,11 @@ class Finder:
             waiters.append(waiter)
             return waiter
         self._loading[group] = [waiter]
-        Deferred.fromCoroutine(self._load(group)).addBoth(self._read, group)
+        self._startLoading(group)
         return waiter
+
+    def _startLoading(self, group: Group) -> None:
+        Deferred.fromCoroutine(self._load(group)).addBoth(self._read, group)
 
     async def _load(self, group: Group) -> None:
         """Read the listings, some at a time, since there may be very many."""
@@ -389,6 +396,10 @@ class Finder:
             self._tellWaiters(room, True, listed.node)
 
     def _read(self, result: object, group: Group) -> None:
+        if group in self._again:
+            self._again.remove(group)
+            self._startLoading(group)
+            return
         waiters = self._loading.pop(group)
         if isinstance(result, Failure):
             self._log.warn("the listings of rooms can't be read: {why}", why=result.getErrorMessage())
@@ -415,14 +426,19 @@ class Finder:
 
     def loadAgain(self, groups: Iterable[Group]) -> Deferred[Any]:
         """
-        Read all listings, since this node may have missed some.
+        Read all listings, since this node may have missed some; those that are being read, once more.
 
         Args:
             groups: Names whose listings this node needs from now on.
         """
         self._needed.update(groups)
-        loads = [self.load(*group) for group in self._needed | self._loaded]
-        return DeferredList(loads, consumeErrors=True)
+        # What was heard may be older than the changes that were missed, and must not replace what is read.
+        self._meanwhile = []
+        self._again.update(self._loading)
+        return self._loadAll(self._needed | self._loaded)
+
+    def _loadAll(self, groups: Iterable[Group]) -> Deferred[Any]:
+        return DeferredList([self.load(*group) for group in groups], consumeErrors=True)
 
 
 def _fieldsOf(change: Change) -> tuple[str, str, str, Listed | None]:

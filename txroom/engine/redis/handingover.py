@@ -4,24 +4,30 @@ Handing over: a node that leaves the cluster gives its rooms to other nodes.
 A room is prepared by its owner (`RoomHost.move`), and then its journal is handed over. Redis then says which
 node has to claim it, so clients that ask for the room wait for that node, which is told by `Take`.
 
+Each member of a room that has moved resumes, which costs all processes some time. So only the rooms of a few
+members move at a time, and the next ones follow when these have come back; those that have not moved yet go
+on meanwhile.
+
 Of the rooms of each name one is handed over first, since the others may have the same fault. If a node can't
-open a room, this node takes that room back and hands over no more.
+open a room, this node takes that room back and hands over no more. If a node refuses a room because it leaves
+too, this node takes the room back and gives it to another one (see `takers`).
 """
 
 from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Mapping, Sequence
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
 from ...core.codes import ErrorCode
+from ...core.pace import STEP, Pace
 from ...protocol.errors import RoomError
-from ...rooms.contract.ports import HandoverFailed
+from ...rooms.contract.ports import HandoverFailed, NoTakers
 from .adoption import Adoption
+from .announcing import Announcing
 from .here import Here, Owned
 from .journals import Journals
 from .lease import Lease, NodeState
@@ -30,18 +36,28 @@ from .outgoing import ElsewhereError
 from .owning import Owning
 from .packets import Take
 from .peers import Peers
+from .takers import KNOWN, PAUSE, Takers
 from .waiting import Waits
 
 #: How many rooms are handed over at the same time.
 AT_ONCE = 20
-#: How many seconds this node waits until it knows the nodes that get its rooms.
-KNOWN = 5.0
+#: The most seconds after which the last room is handed over. For how many seconds the members of a room that
+#: has moved are waited for, and the seconds between two looks.
+LONGEST, RETURN, LOOK = 30.0, 1.0, 0.02
 #: The most seconds that another node may take to open a room.
 OPENED = 20.0
-#: For how many seconds this node tries to take a room back, and how many pass between two attempts.
-TAKEN_BACK, PAUSE = 10.0, 0.1
+#: For how many seconds this node tries to take a room back.
+TAKEN_BACK = 10.0
 #: The most seconds for the preparation of all rooms when this node stops.
 PREPARED = 2.0
+
+
+#: In the details of the error of a node that refuses a room: whether that is because it leaves too.
+LEAVES = "isLeaving"
+
+
+class TakerLeaves(Exception):
+    """The node that should get a room leaves too."""
 
 
 class HandingOver:
@@ -53,6 +69,7 @@ class HandingOver:
         here: The rooms of this node.
         owning: Opens rooms, and takes one back.
         adoption: Takes over rooms of nodes that are gone.
+        announcing: What the nodes say of themselves.
         locator: Finds the nodes of rooms.
         journals: The journals of this node.
         peers: The other nodes.
@@ -67,6 +84,7 @@ class HandingOver:
         here: Here,
         owning: Owning,
         adoption: Adoption,
+        announcing: Announcing,
         locator: Locator,
         journals: Journals,
         peers: Peers,
@@ -76,12 +94,14 @@ class HandingOver:
         self._here = here
         self._owning = owning
         self._adoption = adoption
+        self._announcing = announcing
         self._locator = locator
         self._journals = journals
         self._peers = peers
         self._lease = lease
         #: Why no more rooms are handed over.
         self._problem: HandoverFailed | None = None
+        self._pace = Pace(0, 0.0, 0.0)
 
     # -- to other nodes
 
@@ -92,8 +112,11 @@ class HandingOver:
         self._owning.leave()
         try:
             await self._meet(nodes)
-            count = await self._giveAll(nodes)
-        except Exception:
+            await self._announcing.refresh(self._lease.others)
+            count = await self._giveAll(Takers(self._waits, self._announcing, self._lease, nodes))
+        except Exception as error:
+            if isinstance(error, NoTakers):
+                self._log.warn("rooms stay at this node: {why}", why=str(error))
             self.stay()
             raise
         self._log.info("rooms that this node has handed over: {count}", count=count)
@@ -103,6 +126,7 @@ class HandingOver:
         """Open and take over rooms again."""
         self._owning.stay()
         if not self._owning.isStopping:
+            self._announcing.refresh(self._lease.others)
             self._adoption.start()
 
     async def _meet(self, nodes: Sequence[str]) -> None:
@@ -117,8 +141,9 @@ class HandingOver:
     def _isUnknown(self, node: str) -> bool:
         return self._lease.stateOf(node) is not NodeState.ALIVE
 
-    async def _giveAll(self, nodes: Sequence[str]) -> int:
-        targets = cycle(nodes)
+    async def _giveAll(self, takers: Takers) -> int:
+        clients = sum(max(1, owned.host.connected) for owned in self._here)
+        self._pace = Pace(clients, LONGEST, self._waits.seconds())
         tried: set[tuple[str, str]] = set()
         count = 0
         while True:
@@ -129,25 +154,37 @@ class HandingOver:
             waiting = deque(some or rooms)
             if not waiting and not self._owning.isBusy:
                 return count
-            workers = [self._work(waiting, targets) for _ in range(min(AT_ONCE, len(waiting)))]
+            if not await takers.wait():
+                raise NoTakers(count)
+            workers = [self._work(waiting, takers) for _ in range(min(AT_ONCE, len(waiting)))]
             count += sum(await gatherResults([Deferred.fromCoroutine(each) for each in workers]))
             if self._problem is not None:
                 raise self._problem
             if not waiting:
                 await self._waits.pause(PAUSE)
 
-    async def _work(self, waiting: deque[Owned], targets: cycle[str]) -> int:
+    async def _work(self, waiting: deque[Owned], takers: Takers) -> int:
         """Hand over one room after another until there are no more; return how many that were."""
         count = 0
-        while waiting and self._problem is None:
-            owned, node = waiting.popleft(), next(targets)
+        pace = self._pace
+        while waiting and self._problem is None and takers.areAny:
+            clients = max(1, waiting[0].host.connected)
+            if not pace.goes(clients, self._waits.seconds()):
+                await self._waits.pause(STEP)
+                continue
+            owned, node, begun = waiting.popleft(), takers.next(), self._waits.seconds()
             room, token = owned.host.id, secrets.token_urlsafe(16)
             try:
                 count += await self._give(owned, node, token)
+            except TakerLeaves:
+                takers.refused(node)
+                await self._takeBack(room, token)
             except HandoverFailed as error:
                 self._problem = error
                 self._log.error("room {room} could not be handed over: {why}", room=room, why=str(error))
                 await self._takeBack(room, token)
+            finally:
+                pace.back(clients, self._waits.seconds() - begun)
         return count
 
     async def _give(self, owned: Owned, node: str, token: str) -> bool:
@@ -155,8 +192,9 @@ class HandingOver:
         room = owned.host.id
         if not await self._prepared(owned, mustSave=True):
             return False
+        take = Take(owned.host.connected)
         await self._journals.handOver(room, node, token)
-        if not await self._isTaken(room, node):
+        if not await self._isTaken(room, node, take):
             raise HandoverFailed(f"node {node} can't open room {room}")
         return True
 
@@ -172,16 +210,25 @@ class HandingOver:
             self._log.failure("room {room} could not be prepared for its next owner", room=owned.host.id)
             return True
 
-    async def _isTaken(self, room: str, node: str) -> bool:
-        """Let another node open a room, and return whether it has."""
+    async def _isTaken(self, room: str, node: str, take: Take) -> bool:
+        """
+        Let another node open a room, and return whether it has, when its clients are probably back.
+
+        Raises:
+            TakerLeaves: That node leaves too.
+        """
         until = self._waits.seconds() + OPENED
         while self._waits.seconds() < until and self._lease.stateOf(node) is not NodeState.GONE:
             try:
-                taken = await self._peers.ask(node, room, Take(), max(0.0, until - self._waits.seconds()))
+                taken = await self._peers.ask(node, room, take, max(0.0, until - self._waits.seconds()))
                 if taken is not None or await self._isOver(room, node):
                     return taken is not False
-            except (RoomError, ElsewhereError):
-                pass  # it was not answered
+            except ElsewhereError:
+                pass
+            except RoomError as error:
+                if isinstance(error.details, Mapping) and error.details.get(LEAVES):
+                    raise TakerLeaves from None
+                # otherwise it was not answered
             await self._waits.pause(PAUSE)
         return False
 
@@ -192,13 +239,12 @@ class HandingOver:
 
     async def _takeBack(self, room: str, token: str) -> None:
         """Become the owner of a room again, unless another node has claimed it since it got this token."""
-        self._owning.stay()
         until = self._waits.seconds() + TAKEN_BACK
         while self._waits.seconds() < until:
             place = await self._locator.ask(room, given=token)
             if not isinstance(place, Orphan) and place is not Where.UNKNOWN:
                 return
-            if await self._owning.take(room, place):
+            if await self._owning.take(room, place, isBack=True):
                 return
             await self._waits.pause(PAUSE)
 
@@ -212,14 +258,24 @@ class HandingOver:
 
     # -- from other nodes
 
-    async def take(self, room: str) -> bool | None:
+    async def take(self, room: str, clients: int) -> bool | None:
         """
         Become the owner of a room that was handed over to this node; see `Take`.
 
         Raises:
             RoomError: That isn't known now, since Redis can't be reached, for example. The other node asks
-                again.
+                again, unless this one leaves (`LEAVES`).
         """
+        taken = await self._taken(room)
+        until = self._waits.seconds() + RETURN
+        while taken and self._waits.seconds() < until and not self._waits.isStopped:
+            host = self._here.host(room)
+            if host is None or host.connected >= clients:
+                break
+            await self._waits.pause(LOOK)
+        return taken
+
+    async def _taken(self, room: str) -> bool | None:
         place = await self._locator.ask(room)
         if place is Where.HERE:
             return True
@@ -228,6 +284,7 @@ class HandingOver:
         if isinstance(place, Orphan):
             if await self._owning.take(room, place):
                 return True
-            if self._owning.isLeaving or self._owning.isStopping or self._owning.isQuarantined(room):
+            if self._owning.isQuarantined(room):
                 return False
-        raise RoomError(ErrorCode.UNAVAILABLE)
+        isLeaving = self._owning.isLeaving or self._owning.isStopping
+        raise RoomError(ErrorCode.UNAVAILABLE, details={LEAVES: isLeaving})

@@ -13,12 +13,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ...core.codes import ErrorCode
+from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
 from ...rooms.contract.ports import Link, Outlet
-from .packets import Ask, Attach, Attached, Drop, PacketMessage, Submit, Take, Told
+from .packets import Ask, Attach, Attached, Drop, NodeCommand, PacketMessage, Submit, Told, readCommand
+
+#: For how many seconds frames are taken over the links to rooms that have moved.
+MOVED_SECONDS = 10.0
 
 
 class PeersSide(Protocol):
@@ -27,7 +30,7 @@ class PeersSide(Protocol):
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
         """A client of another node joins or resumes; `None`: the room isn't here. See `Engine.attach`."""
 
-    def ask(self, room: str, command: Command | Take) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Command | NodeCommand) -> Deferred[Any] | None:
         """Another node asks for a command; `None`: the room isn't here. See `Engine.ask`."""
 
     def generationOf(self, room: str) -> int:
@@ -64,6 +67,8 @@ class Incoming:
         self._clock = clock
         self._now = now
         self._links: dict[str, Link] = {}
+        #: The links to rooms that have moved, and since when. Frames may still be on their way.
+        self._moved: dict[str, tuple[Link, float]] = {}
         #: The links of the clients that are joining, with their rooms, and those of them that the room or the
         #: client has ended already.
         self._entering: dict[str, str] = {}
@@ -73,11 +78,28 @@ class Incoming:
     def __len__(self) -> int:
         return len(self._links) + len(self._entering)
 
-    def detached(self, links: Sequence[str]) -> None:
+    def detached(self, links: Sequence[str], code: int) -> None:
         """A room has ended these links."""
-        for link in links:
-            if self._links.pop(link, None) is None and link in self._entering:
-                self._endedEarly.add(link)
+        now = self._clock.seconds()
+        for each in links:
+            link = self._links.pop(each, None)
+            if link is None and each in self._entering:
+                self._endedEarly.add(each)
+            elif link is not None and code == CloseCode.ROOM_MOVED:
+                self._moved[each] = (link, now)
+
+    def beat(self) -> None:
+        """Forget the links to rooms that have moved some time ago."""
+        until = self._clock.seconds() - MOVED_SECONDS
+        while self._moved:
+            link = next(iter(self._moved))
+            if self._moved[link][1] > until:
+                break
+            del self._moved[link]
+
+    def _movedLink(self, link: str) -> Link | None:
+        moved = self._moved.get(link)
+        return None if moved is None else moved[0]
 
     def breakLinks(self, links: Sequence[str]) -> None:
         """End links whose items can't be sent; their clients resume."""
@@ -133,13 +155,13 @@ class Incoming:
 
     def onSubmit(self, message: Submit) -> None:
         """Pass a frame on to its room. Called for every message."""
-        link = self._links.get(message.link)
+        link = self._links.get(message.link) or self._movedLink(message.link)
         if link is not None:
             link.submit(message.frame)
 
     def onDrop(self, message: Drop) -> None:
         """A client of the other node has gone."""
-        link = self._links.pop(message.link, None)
+        link = self._links.pop(message.link, None) or self._movedLink(message.link)
         if link is None:
             if message.link in self._entering:
                 self._droppedEarly.add(message.link)
@@ -154,11 +176,11 @@ class Incoming:
         now = self._now()
         if message.until and now is not None and now > message.until:
             error = unanswered(False)
-            refused = Refused(error.code, error.message, error.details)
+            refused = Refused.of(error)
             self._talk.tell(Told(message.id, error=refused))
             return
         try:
-            work = self._side.ask(message.room, message.command)
+            work = self._side.ask(message.room, readCommand(message.command))
         except Exception:
             work = fail(Failure())
         if work is None:
@@ -173,13 +195,14 @@ class Incoming:
         """Return a failure as it is sent; unexpected ones are logged, and sent without their text."""
         error = failure.value
         if isinstance(error, RoomError):
-            return Refused(error.code, error.message, error.details)
+            return Refused.of(error)
         self._log.failure("the request of another node failed", failure)
         return Refused(ErrorCode.INTERNAL)
 
     def end(self) -> list[Callable[[], None]]:
         """The talk has ended, and with it all links. Returns functions that tell the rooms."""
         links, self._links = self._links, {}
+        self._moved.clear()
         inform: list[Callable[[], None]] = [link.drop for link in links.values()]
         if self._entering:
             rooms = set(self._entering.values())

@@ -34,7 +34,7 @@ from ...rooms.contract.records import Loaded, Record
 from .answers import Answer, answerOf, holeOf
 from .arguments import sizeOf, toAppend, toFound
 from .batches import Batch, Batches
-from .ending import GRAVE_MILLISECONDS, Ending
+from .ending import Ending
 from .journalport import JournalPort, Ownership
 from .keys import RoomKeys
 from .reclaiming import reclaim
@@ -131,11 +131,11 @@ class RedisJournal:
             self._trimming.forget(offset, self._port.clock.seconds())
             self._port.active(self)
 
-    def release(self) -> Deferred[None]:
-        """Delete the room; the Deferred fires when that is done, or takes too long."""
+    def release(self) -> Deferred[bool]:
+        """Delete the room; see `Journal.release`. `False` also if that takes too long."""
         if self.isOver or self._ending is not None:
-            return succeed(None)
-        ending = self._end("release", self._keys, (self._token, GRAVE_MILLISECONDS), isOurs=True)
+            return succeed(False)
+        ending = self._end("release", self._keys, (self._token, *self._form.grave), isOurs=True)
         self.isOver = True
         self._batches.clear()
         self._port.ended(self, True)
@@ -143,7 +143,7 @@ class RedisJournal:
         ending.ask()
         return ending.done
 
-    def handOver(self, node: str = "", token: str = "") -> Deferred[None]:
+    def handOver(self, node: str = "", token: str = "") -> Deferred[Any]:
         """
         Give the room to a node, or to the next one that asks for it, after all records have been committed.
         `token` is the one that the room gets; by default it is random.
@@ -190,7 +190,7 @@ class RedisJournal:
         now = self._port.clock.seconds()
         ending = self._ending
         if ending is not None and ending.isStalled(now):
-            self._concluded()
+            self._concluded(False)
         if self.isOver:
             return self._ending is not None
         if self._batches.isStalled(now):
@@ -428,12 +428,12 @@ class RedisJournal:
         port.active(self)
         return self._ending
 
-    def _concluded(self) -> None:
-        """The room has been released or handed over, or that takes too long."""
+    def _concluded(self, isDone: bool) -> None:
+        """The room has been released or handed over, or (not `isDone`) that is refused or takes too long."""
         ending, self._ending = self._ending, None
         self._over(CloseCode.ROOM_MOVED, "handed over")
         if ending is not None:
-            ending.done.callback(None)
+            ending.done.callback(isDone)
 
     def _over(self, code: CloseCode, reason: str = "") -> None:
         """The room is lost to this node."""
@@ -447,4 +447,4 @@ class RedisJournal:
         del self.owner
         owner.lost(code, reason)
         if self._ending is not None:
-            self._concluded()
+            self._concluded(False)

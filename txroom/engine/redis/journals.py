@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.ports import RoomHost
-from .answers import Answer, answerOf
+from .answers import UNREACHABLE, Answer, answerOf
 from .batches import Weight
 from .ending import GRAVE_MILLISECONDS
 from .journal import RedisJournal
@@ -33,6 +33,8 @@ LOOK_SECONDS = 1.0
 #: A node whose last renewal is at most so many seconds older than the newest one of all nodes was alive when
 #: Redis was stopped, even if Redis has lost its newest data.
 TOGETHER = 4.0
+#: Why a room can't be claimed.
+NOT_CLAIMED = "another node has the room, or it has just ended; try again later"
 
 
 def _wasHeld(own: int, newest: int) -> bool:
@@ -74,6 +76,8 @@ class Claim(NamedTuple):
     seen: str = ""
     #: Whether its owner has died, and didn't hand the room over.
     isDead: bool = False
+    #: Whether a request with a key creates the room.
+    isKeyed: bool = False
 
 
 class Quarantined(RoomError):
@@ -375,7 +379,7 @@ class Journals:
             self._giveBack(give)
             if isinstance(error, ValueError):
                 raise Unreadable(str(error)) from None
-            raise RoomError(ErrorCode.UNAVAILABLE) from None
+            raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE) from None
         journal = RedisJournal(self, claim.room, keys, owner, own, records, loaded, form)
         former = self.journals.get(claim.room)
         self.journals[claim.room] = journal
@@ -397,9 +401,10 @@ class Journals:
             claim.name,
             claim.age,
             VERSION,
+            int(claim.isKeyed),
         )
         if not self.isUp:  # later it might be another Redis than that with this `run`
-            raise RoomError(ErrorCode.UNAVAILABLE)
+            raise RoomError(ErrorCode.UNAVAILABLE, UNREACHABLE)
         command = self.scripts.command("claim", (keys.fields, keys.grave), args)
         try:
             reply = await self._client.ask(*command)
@@ -414,7 +419,7 @@ class Journals:
         if reply[0] == -2:
             raise Unreadable(f"its data has version {reply[1]}, and this node writes version {VERSION}")
         if reply[0] == 0:
-            raise RoomError(ErrorCode.UNAVAILABLE)
+            raise RoomError(ErrorCode.UNAVAILABLE, NOT_CLAIMED)
         return Ownership(
             claim.application, claim.name, claim.age, claim.seen, token, reply[1], reply[2].decode()
         )
@@ -435,6 +440,6 @@ class Journals:
         fields, entries = await gatherResults(asked, consumeErrors=True)
         now = self.clock.seconds() + self.shift
         if fields.get(b"tok") != own.token.encode():
-            raise RoomError(ErrorCode.UNAVAILABLE)
+            raise RoomError(ErrorCode.UNAVAILABLE, NOT_CLAIMED)
         loaded = form.load(fields, entries, self.shift, now)
-        return int(fields[b"seq"]), loaded, form
+        return int(fields.get(b"seq", b"")), loaded, form

@@ -27,6 +27,16 @@ class RoomKeys(NamedTuple):
     grave: bytes
 
 
+class NoticeKeys(NamedTuple):
+    """The keys of the notifications of one user; see ``queue.lua`` and ``notify.lua``."""
+
+    queue: bytes
+    log: bytes
+    devices: bytes
+    once: bytes
+    expiries: bytes
+
+
 class Keys:
     """
     The names of keys and channels.
@@ -49,6 +59,8 @@ class Keys:
         self.gone = self._named("gone")
         #: The channel of changed listings.
         self.changed = self._named("changed")
+        #: The channel of notifications for all users.
+        self.toAll = self._named("users")
         #: The pattern of the fields of rooms.
         self.rooms = self._named("{*}")
 
@@ -60,9 +72,18 @@ class Keys:
         fields = self._named(f"{{{room}}}")
         return RoomKeys(fields, fields + b":log", fields + b":grave")
 
+    def nameOf(self, room: str) -> bytes:
+        """STRING: for a short time, the listings to which a request with a key is adding a room."""
+        return self.room(room).fields + b":name"
+
     def roomOf(self, fields: bytes) -> str:
         """Return the id of the room with these fields, of a key that matches `rooms`."""
         return fields[len(self.rooms) - 2 : -1].decode("utf-8", "replace")
+
+    def notices(self, user: str) -> NoticeKeys:
+        """Return the keys of the notifications of a user. The channel of the user is named as the queue."""
+        queue = self._named(f"user:{{{_part(user)}}}")
+        return NoticeKeys(queue, queue + b":log", queue + b":devices", queue + b":once", queue + b":expiries")
 
     def listings(self, application: str, name: str) -> bytes:
         """HASH: the listings of the rooms of one name, by their ids."""

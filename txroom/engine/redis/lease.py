@@ -25,8 +25,9 @@ any        `stop`                                    STOPPED    isn't fresh, and
 
 In the state FRESH a lease is no longer fresh when its time is over; nothing needs to happen for that.
 
-**Other nodes** (`NodeState`). A node is ALIVE while its lease has not expired, and GONE when it has. Four
-things look like an expired lease, and are not, so the node is WAITED for:
+**Other nodes** (`NodeState`). A node is ALIVE while its lease has not expired, and GONE when it has. It is
+GONE for good when somebody says that it has ended: each start has an id of its own, so whatever Redis still
+shows of its lease is old. Four things look like an expired lease, and are not, so the node is WAITED for:
 
 - Absent is not dead. If Redis has lost its data, no node is known until each has renewed.
 - If this node could not reach Redis for a while, perhaps no node could. The others get `GRACE` seconds to
@@ -135,6 +136,8 @@ class OtherNodes:
         self._node = node
         self._seen: dict[str, _Seen] = {}
         self._gone: dict[str, float | None] = {}
+        #: Those of them that are known to have ended.
+        self._ended: set[str] = set()
         #: Until then, by this node's clock, no node is gone because of its lease.
         self._doubtUntil = 0.0
 
@@ -159,9 +162,10 @@ class OtherNodes:
 
     def declareGone(self, node: str) -> bool:
         """Somebody knows that a node has ended. Returns whether that is news."""
-        seen = self._seen.pop(node, None)
+        self._seen.pop(node, None)
         isNews = node not in self._gone
-        self._remember(node, None if seen is None else seen.expiry)
+        self._remember(node, None)
+        self._ended.add(node)
         return isNews
 
     def renewed(self, renewal: Renewal, now: float) -> tuple[list[str], list[str]]:
@@ -188,7 +192,7 @@ class OtherNodes:
         return came, gone
 
     def _isOldNews(self, node: str, expiry: float, redisNow: float) -> bool:
-        return expiry <= redisNow or expiry == self._gone[node]
+        return node in self._ended or expiry <= redisNow or expiry == self._gone[node]
 
     def _judge(self, seen: _Seen, redisNow: float, now: float) -> NodeState:
         isExpired = seen.expiry is not None and seen.expiry <= redisNow
@@ -200,7 +204,9 @@ class OtherNodes:
         self._gone.pop(node, None)
         self._gone[node] = expiry
         while len(self._gone) > MAX_GONE:
-            del self._gone[next(iter(self._gone))]
+            oldest = next(iter(self._gone))
+            del self._gone[oldest]
+            self._ended.discard(oldest)
 
 
 class Lease:

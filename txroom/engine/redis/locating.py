@@ -37,10 +37,12 @@ class Orphan(NamedTuple):
     token: str
     #: Whether the last owner died. If not, it has handed the room over.
     isDead: bool
-    #: `None` if the room was never open.
+    #: `None` if the room was never open, or its listing can't be read.
     listing: Listing | None
     #: Since when no node could open it, in seconds of Redis's clock; `None`: it isn't stranded.
     strandedSince: float | None = None
+    #: Why its listing can't be read.
+    unreadable: str = ""
 
 
 class Where(Enum):
@@ -119,15 +121,17 @@ class Locator:
             if state is NodeState.WAITED:
                 self._lease.renewNow()
                 return Where.UNKNOWN
+        readable, unreadable = _read(listing)
         return Orphan(
             room,
-            application.decode(),
-            name.decode(),
-            int(age),
+            (application or b"").decode(errors="replace"),
+            (name or b"").decode(errors="replace"),
+            int(age) if age and age.isdigit() else 0,
             token.decode(),
             isDead,
-            None if listing is None else _readListing(listing),
+            readable,
             None if stranded is None else int(stranded) / 1000,
+            unreadable,
         )
 
     def _missing(self, room: str, notAt: str) -> Place:
@@ -144,3 +148,11 @@ class Locator:
                 return AtNode(node)
         self._finder.vanished(room)
         return Where.NOWHERE
+
+
+def _read(listing: bytes | None) -> tuple[Listing | None, str]:
+    """Return the listing, and why it can't be read."""
+    try:
+        return None if listing is None else _readListing(listing), ""
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        return None, f"its listing can't be read: {error}"

@@ -1,6 +1,6 @@
 """
-What makes a process a node of the cluster: its id, and the guard that keeps it silent while its lease isn't
-fresh.
+What makes a process a node of the cluster: its options, its id, and the guard that keeps it silent while its
+lease isn't fresh.
 
 **The id** is random, and new at each start. A node that restarts is another node, so what was meant for its
 former self can't reach it. The id begins with the version of the packets and of the data, and so announces it
@@ -19,12 +19,24 @@ import secrets
 from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from ...core.codes import CloseCode
 from ...rooms.contract.items import Item
 from ...rooms.contract.ports import Outlet
 from .packets import VERSION
+
+
+@attrs.frozen(kw_only=True)
+class NodeOptions:
+    """The options of a node; see `RedisEngine`."""
+
+    prefix: str
+    isDurable: bool
+    isRestored: bool
+    run: str | None
+    orphanSeconds: float
 
 
 def newNode() -> str:

@@ -9,10 +9,12 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
 
-from ...core.codes import CloseCode
+from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
@@ -20,7 +22,7 @@ from ...rooms.contract.items import Item, Joined, Message
 from ...rooms.contract.ports import Link, Outlet
 from .generations import Generations
 from .groups import MAX_GROUPS
-from .packets import Ask, Attach, Attached, Deliver, Detach, Group, PacketMessage, Take, Told
+from .packets import Ask, Attach, Attached, Deliver, Detach, Group, NodeCommand, PacketMessage, Told, encode
 from .pair import Pair
 from .remote import RemoteLink, Unreached
 
@@ -69,6 +71,8 @@ class _Asked:
 
 class Outgoing:
     """The outgoing links and questions of one talk."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -192,7 +196,7 @@ class Outgoing:
 
     # -- questions
 
-    def ask(self, room: str, command: Command | Take, seconds: float) -> Deferred[Any]:
+    def ask(self, room: str, command: Command | NodeCommand, seconds: float) -> Deferred[Any]:
         """
         Ask a room of the other node for a command.
 
@@ -202,10 +206,15 @@ class Outgoing:
         """
         if seconds <= 0:
             return fail(unanswered(False))
+        try:
+            encoded = Raw(encode(command))
+        except Exception:
+            self._log.failure("a {kind} can't be sent to another node", kind=type(command).__name__)
+            return fail(RoomError(ErrorCode.BAD_REQUEST))
         id, asked = self._ask()
         now = self._now()
         asked.timer = self._clock.callLater(seconds, self._timedOut, id)
-        self._talk.tell(Ask(id, room, command, 0.0 if now is None else now + seconds))
+        self._talk.tell(Ask(id, room, encoded, 0.0 if now is None else now + seconds))
         return asked.answer
 
     def fail(self, message: Attach | Ask, refused: Refused) -> None:

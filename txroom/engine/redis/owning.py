@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
+from ...rooms.contract.asks import Once
 from ...rooms.contract.ports import HostFactory, Journal, RoomHost
 from .here import Here, Owned
 from .journals import Claim, Journals, Quarantined, Unreadable
@@ -89,25 +90,35 @@ class Owning:
             waiter.callback(None)
 
     def whenStaying(self) -> Deferred[None]:
-        """Return a Deferred that fires when this node doesn't hand its rooms over, or not any more."""
+        """
+        Return a Deferred that fires when this node doesn't hand its rooms over, or not any more. Cancel it to
+        wait no longer.
+        """
         if not self.isLeaving:
             return succeed(None)
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[None] = Deferred(self._staying.remove)
         self._staying.append(waiter)
         return waiter
 
     # -- opening
 
     async def openNew(
-        self, room: str, application: str, name: str, options: Mapping[str, Any], age: int
+        self,
+        room: str,
+        application: str,
+        name: str,
+        options: Mapping[str, Any],
+        age: int,
+        once: Once | None = None,
     ) -> None:
         """Open a new room. Raises `RoomError`."""
-        await self._open(Claim(room, application, name, age), options)
+        claim = Claim(room, application, name, age, isKeyed=once is not None)
+        await self._open(claim, options, once)
 
-    async def _open(self, claim: Claim, options: Mapping[str, Any]) -> None:
+    async def _open(self, claim: Claim, options: Mapping[str, Any], once: Once | None = None) -> None:
         room = claim.room
         if self.isStopping or room in self._here:
-            raise RoomError(ErrorCode.UNAVAILABLE)
+            raise RoomError(ErrorCode.UNAVAILABLE, "this node stops, or has the room")
         try:
             host = self._factories[claim.application].makeHost(room, claim.name, options)
         except RoomError as error:
@@ -118,7 +129,7 @@ class Owning:
         self._here.add(owned)
         self._claims[room] = claim
         try:
-            await host.open()
+            await host.open(once)
         except Exception as error:
             if claim.seen and owned.generation:  # it was claimed, and could not be opened
                 isLost = isinstance(error, RoomError) and error.code == ErrorCode.UNAVAILABLE
@@ -157,7 +168,7 @@ class Owning:
 
     # -- taking over
 
-    def take(self, room: str, place: Place, isAsked: bool = True) -> Deferred[bool]:
+    def take(self, room: str, place: Place, isAsked: bool = True, isBack: bool = False) -> Deferred[bool]:
         """
         Become the owner of a room that no node has, or wait while this node is becoming it.
 
@@ -167,6 +178,7 @@ class Owning:
             room: The room's id.
             place: Where it was found.
             isAsked: Whether somebody asks for the room.
+            isBack: Whether this node takes back what it has handed over, although it leaves.
 
         Returns:
             A Deferred that fires with whether the room is here now. If not, another node was faster, the room
@@ -178,7 +190,7 @@ class Owning:
             waiters.append(waiter)
             if isAsked and room in self._queue:
                 self._asked[room] = self._queue.pop(room)
-        elif not isinstance(place, Orphan) or self.isLeaving or self.isQuarantined(room):
+        elif not isinstance(place, Orphan) or (self.isLeaving and not isBack) or self.isQuarantined(room):
             waiter.callback(room in self._here)
         else:
             self._taking[room] = [waiter]
@@ -214,20 +226,35 @@ class Owning:
 
     async def _take(self, orphan: Orphan) -> None:
         claim = Claim(orphan.room, orphan.application, orphan.name, orphan.age, orphan.token, orphan.isDead)
-        mayEnd = self._stranded.mayEnd(orphan.room, orphan.strandedSince)
-        if mayEnd:
-            self._log.error("room {room} is deleted: no node could open it for too long", room=orphan.room)
-        if orphan.listing is None or mayEnd:
+        if self._stranded.mayEnd(orphan.room, orphan.strandedSince):
+            await self._delete(orphan)
+            return
+        if orphan.unreadable:
+            raise Unreadable(orphan.unreadable)
+        if orphan.listing is None:
             nobody: Any = _Nobody(claim)
             await (await self._journals.claim(claim, nobody)).release()
-            self._stranded.ended(claim.room)
-            self.onVanished(claim.room)
+            self._vanished(claim.room)
             return
         if orphan.application not in self._factories:
             self._failed(claim, "this node doesn't serve the application of the room")
             raise RoomError(ErrorCode.UNAVAILABLE)
         await self._open(claim, orphan.listing.options)
         self._stranded.opened(orphan.room)
+
+    async def _delete(self, orphan: Orphan) -> None:
+        """Delete a room that no node could open for too long."""
+        try:
+            await self._stranded.delete(orphan.room, orphan.token)
+        except Exception as error:  # another node has it, or Redis can't be reached: it may be tried again
+            self._log.warn("room {room} can't be deleted: {error}", room=orphan.room, error=error)
+            raise RoomError(ErrorCode.UNAVAILABLE) from None
+        self._log.error("room {room} is deleted: no node could open it for too long", room=orphan.room)
+        self._vanished(orphan.room)
+
+    def _vanished(self, room: str) -> None:
+        self._stranded.ended(room)
+        self.onVanished(room)
 
     def _taken(self, result: object, orphan: Orphan) -> None:
         self._running -= 1

@@ -2,9 +2,14 @@
 Packets: what the nodes of a cluster send one another.
 
 A packet has all messages that one node has for another at the end of a turn of the reactor. They are
-structs, encoded as MessagePack arrays. Fields may be added at the end of a struct, with defaults; nodes of
-the version before ignore them. Any other change needs a new `VERSION`, and the newer node must still
-understand, and send, the packets of the version before.
+structs, encoded as MessagePack arrays. These changes need no new `VERSION`:
+
+- Fields may be added at the end of a struct, with defaults. Nodes without them ignore them.
+- Commands (`Ask.command`) may be added and removed. A node that doesn't know a command refuses it, and only
+  it; see `readCommand`. So a node that asks must expect `unavailable`.
+
+Any other change needs a new `VERSION`: another kind of message, item or frame, for example, or another
+meaning of a field. The newer node must still understand, and send, the packets of the version before.
 
 `Head` is what a node can read of each packet, also if it doesn't understand its messages.
 """
@@ -14,9 +19,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.msgpack import Decoder, Encoder
 
+from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command
 from ...rooms.contract.commands import Frame
@@ -30,15 +37,31 @@ from ...rooms.contract.items import (
     Replay,
     Reply,
     RoomCall,
+    StateFull,
+    StatePatch,
+    StatePatches,
 )
 
-#: The version of the packets, and of the data of rooms in Redis.
+#: The version of the packets, and of the data of rooms in Redis. A node announces it by the id that it has.
 VERSION = 1
 #: Nodes work together if their versions differ by no more than this.
 NEIGHBOURS = 1
 
 #: The items that cross from an owner to an edge.
-CrossingItem = Message | Replay | RoomCall | Reply | Error | Joined | PresenceChange | MembersPage | Ack
+CrossingItem = (
+    Message
+    | Replay
+    | RoomCall
+    | Reply
+    | Error
+    | Joined
+    | PresenceChange
+    | MembersPage
+    | Ack
+    | StateFull
+    | StatePatch
+    | StatePatches
+)
 
 
 class Attach(Struct, frozen=True, array_like=True, tag=1):
@@ -110,8 +133,27 @@ class Take(Struct, frozen=True, array_like=True, tag_field="kind", tag="take"):
 
     The answer is whether the room is there now: `False` if it can't be opened, `None` if there is no such
     room any more, or if it has another owner. The error `unavailable` asks to try again: Redis can't be
-    reached, for example.
+    reached, for example. With `{"isLeaving": true}` in its details it says that the receiver leaves too.
     """
+
+    #: How many clients the room had. `True` is answered when so many have come back, or after a second.
+    clients: int = 0
+
+
+class CallNode(Struct, frozen=True, array_like=True, tag_field="kind", tag="callNode"):
+    """
+    Answer a question of the sender; see `NodeCalls`. It is for the node, and for none of its rooms.
+
+    The answer is a payload.
+    """
+
+    name: str
+    #: The argument, a payload.
+    args: bytes
+
+
+#: The commands that a node carries out itself.
+NodeCommand = Take | CallNode
 
 
 class Ask(Struct, frozen=True, array_like=True, tag=9):
@@ -119,7 +161,8 @@ class Ask(Struct, frozen=True, array_like=True, tag=9):
 
     id: int
     room: str
-    command: Command | Take
+    #: The encoded command; see `readCommand`.
+    command: Raw
     until: float = 0.0
 
 
@@ -182,6 +225,7 @@ class UnsupportedVersion(UnreadablePacket):
 _encoder = Encoder()
 _readPacket = Decoder(Packet).decode
 _readHead = Decoder(Head).decode
+_readCommand: Decoder[Command | NodeCommand] = Decoder(Command | NodeCommand)
 
 #: Encodes a packet, or a message. Raises `Exception` if its data can't be encoded. Called for every packet.
 encode = _encoder.encode
@@ -207,6 +251,21 @@ def decode(data: bytes) -> Packet:
     if not isNeighbour(packet.version):
         raise _unreadable(data, "")
     return packet
+
+
+def readCommand(command: Raw) -> Command | NodeCommand:
+    """
+    Decode the command of an `Ask`.
+
+    Raises:
+        RoomError: `unavailable`: this node doesn't know the command, or not in this form, since the node that
+            asks has another version of txroom. Nothing has happened.
+    """
+    try:
+        return _readCommand.decode(command)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = "the node doesn't know this command: it has another version of txroom"
+        raise RoomError(ErrorCode.UNAVAILABLE, text, {"mayHaveHappened": False}) from None
 
 
 def _unreadable(data: bytes, why: str) -> UnreadablePacket:

@@ -18,7 +18,7 @@ from ...rooms.contract.asks import Command
 from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
 from .incoming import PeersSide
 from .node import Guard
-from .packets import Take, UnreadablePacket, UnsupportedVersion, decode
+from .packets import NodeCommand, UnreadablePacket, UnsupportedVersion, decode
 from .peer import BEAT_SECONDS, Peer, Publish
 from .remote import Unreached
 from .talk import Shared
@@ -82,7 +82,7 @@ class Peers:
         return self._peer(node).talk.outgoing.attach(outlet, arrival)
 
     def ask(
-        self, node: str, room: str, command: Command | Take, seconds: float = ASK_SECONDS
+        self, node: str, room: str, command: Command | NodeCommand, seconds: float = ASK_SECONDS
     ) -> Deferred[Any]:
         """
         Let a room on another node carry out a command; see `Engine.ask`.

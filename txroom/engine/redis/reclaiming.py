@@ -38,7 +38,7 @@ def reclaim(
             records that the room has.
     """
     *earlier, former = formers
-    args = (former, token, port.node, epoch, "", 0, 0, "", "", 0, VERSION)
+    args = (former, token, port.node, epoch, "", 0, 0, "", "", 0, VERSION, 0)
 
     def answered(reply: Any) -> None:
         if isinstance(reply, Exception):

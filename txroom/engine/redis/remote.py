@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ...rooms.contract.commands import Frame
+from ...rooms.contract.commands import Frame, Leave, Send
 from ...rooms.contract.items import Item, Message
 from .groups import FEW_LINKS, SentGroups
 from .packets import Deliver, Detach, Drop, Group, PacketMessage, Submit
@@ -35,32 +35,39 @@ class Links(Protocol):
     def endLink(self, link: str) -> bool: ...
 
 
+def isForwarded(frame: Frame) -> bool:
+    """Return whether the former owner of a room that has moved passes on a frame to the next owner."""
+    return isinstance(frame, Leave) or (isinstance(frame, Send) and frame.n is None)
+
+
 class RemoteLink:
     """The way from an edge of this node to a room on another one."""
 
-    __slots__ = ("_links", "_talk", "id")
+    __slots__ = ("_isOver", "_links", "_talk", "id")
 
     def __init__(self, links: Links, talk: Telling, id: str) -> None:
         self._links = links
         self._talk = talk
+        self._isOver = False
         self.id = id
 
     def submit(self, frame: Frame) -> None:
         """Pass on what the client sent. Called for every message."""
-        if self._links.hasLink(self.id):
+        if self._links.hasLink(self.id) or (not self._isOver and isForwarded(frame)):
             self._talk.tell(Submit(self.id, frame))
 
     def leave(self) -> None:
-        """The client leaves."""
-        self._end(True)
+        """The client leaves, also if the room has moved."""
+        self._links.endLink(self.id)
+        if not self._isOver:
+            self._isOver = True
+            self._talk.tell(Drop(self.id, True))
 
     def drop(self) -> None:
         """The client's connection is lost."""
-        self._end(False)
-
-    def _end(self, hasLeft: bool) -> None:
+        self._isOver = True
         if self._links.endLink(self.id):
-            self._talk.tell(Drop(self.id, hasLeft))
+            self._talk.tell(Drop(self.id, False))
 
 
 class OutletPort(Protocol):
@@ -71,7 +78,7 @@ class OutletPort(Protocol):
 
     def tell(self, message: PacketMessage) -> None: ...
     def generationOf(self, room: str) -> int: ...
-    def detached(self, links: Sequence[str]) -> None: ...
+    def detached(self, links: Sequence[str], code: int) -> None: ...
 
 
 class RemoteOutlet:
@@ -104,5 +111,5 @@ class RemoteOutlet:
         """End these links."""
         talk = self._talk
         if not talk.isOver:
-            talk.detached(links)
+            talk.detached(links, code)
             talk.tell(Detach(tuple(links), int(code), reason))

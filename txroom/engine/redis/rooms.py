@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import Command
+from ...rooms.contract.asks import Command, Once
 from ...rooms.contract.listing import Listing, Order
-from ...rooms.contract.ports import HostFactory, Journal, Link, ListedRoom, Made, Outlet, Owner, RoomHost
+from ...rooms.contract.nodes import ListedRoom
+from ...rooms.contract.ports import HostFactory, Journal, Link, Made, Outlet, Owner, RoomHost
 from ...rooms.hooks import runCoroutine
 from .creating import Creating
 from .entrance import Entrance
@@ -79,10 +80,10 @@ class RedisRooms:
         """Return all rooms of a name; see `Engine.listed`."""
         return self._run(lambda services: services.finder.listed(self.application, name))
 
-    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any], once: Once | None = None) -> Deferred[str]:
         """Create a room; see `Engine.create`."""
         new = (self.application, self.factory, name, options)
-        return self._run(lambda services: runCoroutine(services.creating.create(*new)))
+        return self._run(lambda services: runCoroutine(services.creating.create(*new, once=once)))
 
     def make(
         self,

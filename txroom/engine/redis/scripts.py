@@ -31,6 +31,8 @@ NAMES = (
     "handover",
     "made",
     "make",
+    "notices",
+    "notify",
     "release",
     "renew",
     "restarted",
@@ -38,10 +40,16 @@ NAMES = (
 )
 
 
+#: The scripts that begin with another text, of which they use the variables.
+_BEFORE = {"notices": "queue", "notify": "queue"}
+
+
 @cache
 def textOf(name: str) -> str:
     """Return the text of a script."""
-    return resources.files(__package__).joinpath("lua", f"{name}.lua").read_text("utf-8")
+    parts = [_BEFORE[name], name] if name in _BEFORE else [name]
+    folder = resources.files(__package__).joinpath("lua")
+    return "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
 
 
 @cache

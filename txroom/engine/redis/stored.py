@@ -18,6 +18,8 @@ The hash of a room has these fields (`KEYS` of `txroom.engine.redis.keys`):
 ``s:<digest>``           `SeatReserved`
 ``l``                    `Listing`
 ``c``                    `Checkpoint`
+``o:<key>``              `Answered`, with the time by Redis's clock
+``b``                    `CreatedBy`
 =======================  =============================================================================
 
 The stream has an item for each turn in which messages were logged. Its id is the offset of the last of them,
@@ -39,7 +41,10 @@ from msgspec.structs import replace
 from ...protocol.limits import WINDOW
 from ...rooms.contract.listing import Listing
 from ...rooms.contract.records import (
+    Answered,
+    AnswersForgotten,
     Checkpoint,
+    CreatedBy,
     Entry,
     Handled,
     Loaded,
@@ -48,6 +53,8 @@ from ...rooms.contract.records import (
     Record,
     SeatReserved,
 )
+from .ending import ENDED, GRAVE_MILLISECONDS, KEYED_MILLISECONDS
+from .scripts import Argument
 
 #: The version of the data; nodes of neighbouring versions may work together.
 VERSION = 1
@@ -62,6 +69,8 @@ _readHandled = msgpack.Decoder(Handled).decode
 _readSeat = msgpack.Decoder(SeatReserved).decode
 _readListing = msgpack.Decoder(Listing).decode
 _readCheckpoint = msgpack.Decoder(Checkpoint).decode
+_readCreatedBy = msgpack.Decoder(CreatedBy).decode
+_readAnswered = msgpack.Decoder(Answered).decode
 _readRemoved = msgpack.Decoder(tuple[float, MemberRemoved]).decode
 _readEntries = msgpack.Decoder(tuple[Entry, ...]).decode
 
@@ -100,13 +109,20 @@ class RoomForm:
     removed with it.
     """
 
-    __slots__ = ("_expelled", "_replies")
+    __slots__ = ("_expelled", "_replies", "isKeyed")
 
     def __init__(self) -> None:
         #: The slots of the replies to each member's calls.
         self._replies: dict[str, set[int]] = {}
         #: The fields of expelled members, and until when they are needed, by Redis's clock.
         self._expelled: dict[str, float] = {}
+        #: Whether the room was created by a request with a key.
+        self.isKeyed = False
+
+    @property
+    def grave(self) -> tuple[Argument, ...]:
+        """What the script `release` gets for the grave of the room."""
+        return (KEYED_MILLISECONDS, ENDED) if self.isKeyed else (GRAVE_MILLISECONDS,)
 
     def add(self, changes: Changes, record: Record, now: float) -> None:
         """Add a record to the changes; `now` is by Redis's clock. Called for every message."""
@@ -133,6 +149,14 @@ class RoomForm:
             changes.put("l", encode(record))
         elif isinstance(record, Checkpoint):
             changes.put("c", encode(record))
+        elif isinstance(record, Answered):
+            changes.put(f"o:{record.key}", encode(replace(record, at=record.at + changes.shift)))
+        elif isinstance(record, CreatedBy):
+            changes.put("b", encode(record))
+            self.isKeyed = True
+        elif isinstance(record, AnswersForgotten):
+            for key in record.keys:
+                changes.remove(f"o:{key}")
 
     def _remove(self, changes: Changes, record: MemberRemoved, now: float) -> None:
         changes.remove(f"m:{record.member}")
@@ -174,6 +198,7 @@ class RoomForm:
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise ValueError(f"the data of the room can't be read: {error}") from error
         self._replies = found.slots
+        self.isKeyed = found.createdBy is not None
         removed = []
         for at, record in found.removed:
             self._expelled[f"k:{record.member}"] = at + record.seconds
@@ -188,6 +213,8 @@ class RoomForm:
             listing=found.listing,
             removed=tuple(removed),
             checkpoint=found.checkpoint,
+            answered=tuple(replace(each, at=each.at - shift) for each in found.answered),
+            createdBy=found.createdBy,
         )
 
     def everything(self, loaded: Loaded, shift: float, now: float) -> Changes:
@@ -195,9 +222,9 @@ class RoomForm:
         self._replies.clear()
         self._expelled.clear()
         changes = Changes(shift)
-        singles = [each for each in (loaded.listing, loaded.checkpoint) if each is not None]
+        singles = [each for each in (loaded.listing, loaded.checkpoint, loaded.createdBy) if each is not None]
         records = (*loaded.removed, *loaded.members, *loaded.handled, *loaded.reserved, *singles)
-        for record in (*loaded.entries, *records):
+        for record in (*loaded.entries, *records, *loaded.answered):
             self.add(changes, record, now)
         changes.gone.clear()
         return changes
@@ -215,6 +242,8 @@ class _Found:
         self.removed: list[tuple[float, MemberRemoved]] = []
         self.listing: Listing | None = None
         self.checkpoint: Checkpoint | None = None
+        self.answered: list[Answered] = []
+        self.createdBy: CreatedBy | None = None
 
     def read(self, name: bytes, value: bytes) -> None:
         """Read a field."""
@@ -235,6 +264,10 @@ class _Found:
             self.listing = _readListing(value)
         elif name == b"c":
             self.checkpoint = _readCheckpoint(value)
+        elif name == b"b":
+            self.createdBy = _readCreatedBy(value)
+        elif kind == b"o:":
+            self.answered.append(_readAnswered(value))
 
     def allHandled(self) -> tuple[Handled, ...]:
         """Return the last handled frame of each member, and its last replies, in order."""

@@ -1,7 +1,8 @@
 """
 Stranded rooms: those that this node can't open, although no other node has them.
 
-Their `load` raises, their name isn't registered here, or their owners have died too often. Such a room stays
+Their `load` raises, their data can't be read, their name isn't registered here, or their owners have died too
+often. Such a room stays
 in Redis as it is. This node leaves it alone for a while, and then tries again; the pause grows with each
 failure. Other nodes may open the room meanwhile, so each node has a list of its own. Since when no node could
 open a room is in Redis, so that the room can be deleted after `orphanSeconds`. That time begins again if no
@@ -15,9 +16,11 @@ from functools import partial
 from typing import Any
 
 import attrs
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ...rooms.contract.ports import StrandedRoom
+from ...rooms.contract.nodes import StrandedRoom
+from .ending import ENDED, KEYED_MILLISECONDS
 from .keys import Keys
 from .resp import Commands, ignored
 from .scripts import Scripts
@@ -135,6 +138,21 @@ class StrandedRooms:
         if since is None or now is None or known is None or since != known.since or not self._orphanSeconds:
             return False
         return now - since >= self._orphanSeconds
+
+    def delete(self, room: str, token: str) -> Deferred[Any]:
+        """
+        Delete a room, even if its data can't be read.
+
+        Args:
+            room: The room's id.
+            token: The token that its last owner had. If another node has claimed the room since, it stays.
+
+        Returns:
+            A Deferred that fires when it is deleted. It fails if it isn't, or if that isn't known.
+        """
+        # Whether a request with a key has created it is not known, so its grave is one for such rooms.
+        grave = (token, KEYED_MILLISECONDS, ENDED)
+        return self._scripts.ask(self._redis, "release", self._keys.room(room), grave)
 
     def ended(self, room: str) -> None:
         """A room doesn't exist any more."""

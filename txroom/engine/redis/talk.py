@@ -125,7 +125,8 @@ class Talk:
         self._handlers[type(message)](message)
 
     def beat(self) -> None:
-        """Forget the groups that aren't used any more."""
+        """Forget the groups that aren't used any more, and links that have ended some time ago."""
+        self.incoming.beat()
         for group in self.sentGroups.beat():
             self.tell(Group(group, ()))
 
@@ -135,9 +136,9 @@ class Talk:
         """Return the generation of one of our rooms."""
         return self._side.generationOf(room)
 
-    def detached(self, links: Sequence[str]) -> None:
+    def detached(self, links: Sequence[str], code: int) -> None:
         """One of our rooms has ended these links."""
-        self.incoming.detached(links)
+        self.incoming.detached(links, code)
 
     # -- messages that can't be encoded
 

@@ -25,7 +25,7 @@ class Waits:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._calls: dict[IDelayedCall, Callable[[], None]] = {}
+        self._calls: dict[object, tuple[IDelayedCall, Callable[[], None]]] = {}
         #: Whether the node has stopped, so that nothing is waited for any more.
         self.isStopped = False
 
@@ -37,7 +37,7 @@ class Waits:
         """End all waits, and each later one at once."""
         self.isStopped = True
         calls, self._calls = self._calls, {}
-        for delayed, call in calls.items():
+        for delayed, call in calls.values():
             delayed.cancel()
             call()
 
@@ -94,18 +94,21 @@ class Waits:
         if self.isStopped:
             seconds = 0.0
 
+        # `run` must not know the delayed call, which keeps it: only the collector would free the two.
+        key = object()
+
         def run() -> None:
-            self._calls.pop(delayed, None)
+            self._calls.pop(key, None)
             call()
 
         def cancel() -> None:
-            self._calls.pop(delayed, None)
+            self._calls.pop(key, None)
             if delayed.active():
                 delayed.cancel()
 
         delayed = self._clock.callLater(seconds, run)
         if not self.isStopped:
-            self._calls[delayed] = call
+            self._calls[key] = (delayed, call)
         return cancel
 
 

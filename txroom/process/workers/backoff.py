@@ -1,5 +1,5 @@
 """
-The delays between the starts of a worker that ends again and again.
+The delays between the starts of a process that ends again and again.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ STABLE = 30.0
 
 
 class Backoff:
-    """The delays of one worker: each is twice as long as the one before."""
+    """
+    The delays of one process: each is twice as long as the one before.
 
-    def __init__(self) -> None:
-        self._failures = 0
+    Args:
+        longest: The longest delay, in seconds.
+        stable: A process that has served for so many seconds has not failed at its start.
+    """
+
+    def __init__(self, longest: float = LONGEST, stable: float = STABLE) -> None:
+        self._longest = longest
+        self._stable = stable
+        self._next = FIRST
 
     def delay(self, served: float) -> float:
         """
-        Return after how many seconds a worker that has ended is started again.
+        Return after how many seconds a process that has ended is started again.
 
         Args:
             served: For how many seconds it served; 0 if it never did.
         """
-        if served >= STABLE:
-            self._failures = 0
-        delay = min(LONGEST, FIRST * GROWTH**self._failures)
-        self._failures += 1
+        delay = FIRST if served >= self._stable else self._next
+        self._next = min(self._longest, GROWTH * delay)
         return delay

@@ -19,8 +19,10 @@ from .output import WorkerOutput
 from .pipe import (
     FROM_PARENT,
     TO_PARENT,
+    Ask,
     Deaf,
     Down,
+    Joining,
     Leave,
     Left,
     Messages,
@@ -35,6 +37,8 @@ from .pipe import (
 
 #: How long a worker that is not ready may take to stop, in seconds.
 STOP_TIMEOUT = 10.0
+#: For how many seconds a worker that is replaced may send its clients away, and those that are joining.
+SEND_AWAY, JOINING = 60.0, 15.0
 #: After how many seconds more a worker that does not stop is killed.
 KILL_AFTER = 5.0
 #: For how many seconds the output of a worker that has ended is read, if another process still has it.
@@ -50,7 +54,7 @@ class WorkerState(Enum):
     =========  ========================  =========
     STARTING   it serves (`Ready`)       READY
     STARTING   `stop`                    STOPPING
-    READY      `stop`                    STOPPING
+    READY      `stop`, `replaced`        STOPPING
     any        the process has ended     ENDED
     =========  ========================  =========
     """
@@ -68,11 +72,17 @@ class NotReady(Exception):
 class WorkerSide(Protocol):
     """What a worker process reports to."""
 
+    def joining(self, worker: WorkerProcess) -> None:
+        """The worker becomes a node of the cluster."""
+
     def ready(self, worker: WorkerProcess, message: Ready) -> None:
         """The worker serves."""
 
     def reported(self, worker: WorkerProcess) -> None:
         """The worker has a new `report`, or is deaf."""
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        """The worker asks for something."""
 
     def exited(self, worker: WorkerProcess, why: str) -> None:
         """The process has ended; `why` says how, for the log. Its output may not be complete yet."""
@@ -98,7 +108,7 @@ class WorkerProcess(ProcessProtocol):
         self.slot = start.slot
         self.state = WorkerState.STARTING
         self.output = WorkerOutput(start.slot)
-        #: The id of its node of the cluster, when it is known.
+        #: The id of its node of the cluster, from when it becomes one.
         self.node: str | None = None
         self.report = Report("starting", {})
         #: Whether it has closed its listening sockets.
@@ -111,7 +121,10 @@ class WorkerProcess(ProcessProtocol):
         self._stopTimeout = STOP_TIMEOUT
         self._readyAt: float | None = None
         self._waiting: list[Deferred[None]] = []
+        self._ending: list[Deferred[None]] = []
         self._leaving: Deferred[Left] | None = None
+        #: Whether it stops because it is replaced, and sends its clients away.
+        self.isReplaced = False
         self._timer: IDelayedCall | None = None
 
     @property
@@ -125,6 +138,14 @@ class WorkerProcess(ProcessProtocol):
         self._waiting.append(waiter)
         if self.state is not WorkerState.STARTING:
             self._tellWaiting()
+        return waiter
+
+    def whenEnded(self) -> Deferred[None]:
+        """Return a Deferred that fires when the process has ended, or at once if it has."""
+        if self.state is WorkerState.ENDED:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._ending.append(waiter)
         return waiter
 
     def _tellWaiting(self) -> None:
@@ -164,15 +185,26 @@ class WorkerProcess(ProcessProtocol):
 
     def stop(self) -> None:
         """Stop it, as at the first SIGTERM. It is killed if it takes too long."""
-        if self.state in (WorkerState.STARTING, WorkerState.READY):
-            self.state = WorkerState.STOPPING
-            self.send(Stop())
-            self._killIn(self._stopTimeout + KILL_AFTER)
-            self._tellWaiting()
+        if self.state in (WorkerState.STARTING, WorkerState.READY) or self.isReplaced:
+            self.isReplaced = False
+            self._stop(0.0)
+
+    def replaced(self) -> None:
+        """Stop it, since others have its rooms: it first sends its clients to them, a few at a time."""
+        if self.state is WorkerState.READY:
+            self.isReplaced = True
+            self._stop(SEND_AWAY)
+
+    def _stop(self, seconds: float) -> None:
+        self.state = WorkerState.STOPPING
+        self.send(Stop(seconds))
+        self._killIn((seconds and seconds + JOINING) + self._stopTimeout + KILL_AFTER)
+        self._tellWaiting()
 
     def stopNow(self) -> None:
         """Stop it at once, as at the second SIGTERM."""
         if self.state is not WorkerState.ENDED:
+            self.isReplaced = False
             self.state = WorkerState.STOPPING
             self.send(StopNow())
             self._killIn(KILL_AFTER)
@@ -224,8 +256,11 @@ class WorkerProcess(ProcessProtocol):
             self._received(message)
 
     def _received(self, message: Up) -> None:
-        if isinstance(message, Ready):
+        if isinstance(message, Joining):
             self.node = message.node
+            self._side.joining(self)
+            return
+        if isinstance(message, Ready):
             self._stopTimeout = message.shutdownTimeout
             if self.state is WorkerState.STARTING:
                 self.state = WorkerState.READY
@@ -236,6 +271,9 @@ class WorkerProcess(ProcessProtocol):
         if isinstance(message, Left):
             self._left(message)
             return
+        if isinstance(message, Ask):
+            self._side.asked(self, message)
+            return
         if isinstance(message, Report):
             self.report = message
         elif isinstance(message, Deaf):
@@ -244,11 +282,15 @@ class WorkerProcess(ProcessProtocol):
 
     def processExited(self, reason: Failure) -> None:
         self.state = WorkerState.ENDED
+        self.isReplaced = False
         self._cancelTimer()
         self._timer = self._clock.callLater(LAST_OUTPUT, self._noMoreOutput)
         self._side.exited(self, describeEnd(reason.value))
         self._tellWaiting()
         self._left(Left())
+        ending, self._ending = self._ending, []
+        for waiter in ending:
+            waiter.callback(None)
 
     def _noMoreOutput(self) -> None:
         self._timer = None

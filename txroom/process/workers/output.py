@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText, formatEvent
 from zope.interface import implementer
+
+from ..logs import FIELDS, TEXT, TRACEBACK
 
 #: What an event begins with.
 RECORD = b"\x1e"
@@ -30,6 +33,15 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     level: str
     namespace: str
     text: str
+    #: What it is about, see `jsonlog.fieldsOf`.
+    fields: dict[str, Any] = {}
+    #: The traceback of its failure; empty: it has none.
+    traceback: str = ""
+
+    @property
+    def whole(self) -> str:
+        """The text, and the traceback if there is one."""
+        return f"{self.text}\n{self.traceback}" if self.traceback else self.text
 
 
 @implementer(ILogObserver)
@@ -39,20 +51,34 @@ class RecordObserver:
 
     Args:
         write: Writes all of its argument to the standard error.
+        fieldsOf: Returns what an event is about, see `jsonlog.fieldsOf`.
     """
 
-    def __init__(self, write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, write: Callable[[bytes], object], fieldsOf: Callable[[LogEvent], dict[str, Any]] = lambda _: {}
+    ) -> None:
         self._write = write
+        self._fieldsOf = fieldsOf
 
     def __call__(self, event: LogEvent) -> None:
         level = event.get("log_level") or LogLevel.info
-        text = eventAsText(event, includeTimestamp=False, includeSystem=False)
+        text = formatEvent(event)
+        traceback = ""
+        if event.get("log_failure") is not None:
+            whole = eventAsText(event, includeTimestamp=False, includeSystem=False)
+            traceback = _encodable(whole[len(text) :].strip("\n"))
         namespace = str(event.get("log_namespace", "-"))
-        record = Record(event.get("log_time", 0.0), level.name, namespace, text or formatEvent(event))
+        time, fields = event.get("log_time", 0.0), self._fieldsOf(event)
+        record = Record(time, level.name, namespace, _encodable(text), fields, traceback)
         try:
             self._write(RECORD + msgspec.json.encode(record) + b"\n")
         except OSError:
             pass  # the parent is gone; there is nobody to tell
+
+
+def _encodable(text: str) -> str:
+    """Return a text with escapes for lone surrogates, which can't be encoded."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class WorkerOutput:
@@ -101,7 +127,7 @@ class WorkerOutput:
             except msgspec.DecodeError:
                 pass
             else:
-                self.last.extend(record.text.splitlines())
+                self.last.extend(record.whole.splitlines())
                 self._emit(record)
                 return
         text = line.decode("utf-8", "backslashreplace")
@@ -122,7 +148,10 @@ class WorkerOutput:
                 "log_system": f"worker {self._slot}, {record.namespace}#{record.level}",
                 "log_time": record.time,
                 "log_format": "{text}",
-                "text": record.text,
+                "text": record.whole,
+                TEXT: record.text,
+                TRACEBACK: record.traceback,
                 "worker": self._slot,
+                FIELDS: record.fields,
             }
         )

@@ -20,21 +20,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...core.options import ServerOptions
-from ...http.channel import LOG_PREFIX
+from ...http.names import LOG_PREFIX
 from ...service.listening import Listeners
 from ...service.unixsocket import chownSocket
+from ..adminsettings import AdminSettings
+from ..firstprocess import leaveFirst
 from ..gctuning import THRESHOLD
+from ..loading import inOneLine
 from ..logs import filterLog, reopenLogs
 from ..settings import DEFAULT_PORT, Settings
 from ..signals import ProcessSignals
-from ..starting import exitBecause, startOrExit
+from ..starting import Unusable, exitBecause, startOrExit
+from .answering import Answering
 from .child import WorkerProcess, WorkerSide
-from .notifying import Notifier
-from .pipe import Ready, ReloadCertificates, Renewed, Start
+from .notifying import Notifier, Status
+from .owner import Owner, nameOf
+from .pipe import Ask, Group, Ready, ReloadCertificates, Renewed, Start
 from .processors import usableProcessors
 from .spawning import keptAfter, socketsFor, spawn
 from .storechoice import checkStore, makeStore
+from .storeprocess import environmentOf
 from .supervisor import Supervisor, summed
+from .watching import Watching
 
 if TYPE_CHECKING:
     from .store import Fsync, Store
@@ -84,6 +91,8 @@ class Workers(Service):
 
     #: The lowest level of the log of this process, if it has to be filtered here; see `filterLog`.
     logFilter: Any = None
+    #: Whether the rooms live in the memory of one worker, so that they end at a reload.
+    isInMemory = False
     #: The ids of the user and group that this process will change to, and that own its files.
     user: tuple[int, int] | None = None
 
@@ -112,6 +121,7 @@ class Workers(Service):
         self._stateDir = None if stateDir is None else os.path.abspath(stateDir)
         self._fsync = fsync
         self._store: Store | None = None
+        self._watching: Watching | None = None
         #: What the workers serve, for programs that launch this service.
         self.settings = Settings(
             app=app,
@@ -129,14 +139,18 @@ class Workers(Service):
         self._reactor = reactor if reactor is not None else _globalReactor()
         self._count: int | None = None
         self._wheres: list[int | str] = []
+        #: Those of them that are for operators and back ends.
+        self._admins: set[int | str] = set()
         self._listeners = Listeners(self._reactor, _Nothing(), 0)
         self._listeners.onPort = _acceptNothing
         self._signals = ProcessSignals(self._reactor, self.stopNow, self._hangUp)
         self._supervisor: Supervisor | None = None
+        self._answering = Answering(lambda: self._supervisor, self.reload)
         #: What the next worker serves.
         self._started = self.settings
         self._served: list[str] = []
         self._notifier = Notifier(os.environ)
+        self._status = Status(self._notifier)
         #: Whether a worker has served since the start.
         self._isReady = False
 
@@ -155,8 +169,16 @@ class Workers(Service):
         """
         if isinstance(where, bool) or not isinstance(where, int | str):
             raise TypeError(f"where={where!r}: must be a port number or a description, such as 'tcp:8080'")
+        self._listeners.backlog = ServerOptions().override(self.settings.options).backlog
         self._listeners.add(where)
         self._wheres.append(where)
+
+    def addAdmins(self, admin: AdminSettings) -> None:
+        """Let the workers listen for operators and back ends too; for programs that launch this service."""
+        for where in admin.wheres:
+            self.listen(where)
+            self._admins.add(where)
+        self.settings = replace(self.settings, admin=admin)
 
     def fork(self, workers: int | None = None) -> Workers:
         """
@@ -185,10 +207,15 @@ class Workers(Service):
 
     def privilegedStartService(self) -> None:
         """Open the sockets. Afterwards twistd gives up its privileges."""
+        leaveFirst()
         super().privilegedStartService()
+        if self.settings.logsJSON:
+            from ..jsonlog import logAsJSON  # not at load: it would cost the parent memory
+
+            logAsJSON()
         if self.logFilter is not None:
-            filterLog(self.logFilter)
-        startOrExit(self._log, self._prepare)
+            self._answering.logFilter = filterLog(self.logFilter)
+        startOrExit(self._log, self._reactor, self._prepare)
         if self.user is not None:
             for port in self._listeners.ports:
                 chownSocket(port, *self.user)
@@ -196,7 +223,7 @@ class Workers(Service):
     def _prepare(self) -> None:
         """Open the sockets and prepare the store. Does nothing the second time."""
         self._open()
-        if self.settings.redis is None and self._store is None:
+        if self.settings.redis is None and self._store is None and not self.isInMemory:
             user, group = self.user or (None, None)
             self._store = makeStore(self._reactor, self._stateDir, self._fsync, user, group)
             self._store.onFailed = self._storeFailed
@@ -204,21 +231,32 @@ class Workers(Service):
             self._store.prepare()
 
     def _open(self) -> None:
-        if not self._wheres:
+        if self._admins.issuperset(self._wheres):
             self.listen(DEFAULT_PORT)
-        self._listeners.backlog = ServerOptions().override(self.settings.options).backlog
         self._listeners.open()
 
     def startService(self) -> None:
         """Start the store, if there is one, and the workers."""
         super().startService()
-        startOrExit(self._log, self._prepare)
+        startOrExit(self._log, self._reactor, self._prepare)
+        if self.user is not None:
+            startOrExit(self._log, self._reactor, self._checkCertificates)
         self._signals.handleHangUp()
         self._reactor.callWhenRunning(self._signals.handleStops)
         if self._store is None:
             self._startWorkers(self.settings)
         else:
             self._reactor.callWhenRunning(self._startStore)
+
+    def _checkCertificates(self) -> None:
+        """Read the certificates again, without the privileges that this process had, as the workers will."""
+        try:
+            self._listeners.reload()
+        except Exception as error:
+            if self._store is not None:
+                self._store.stop()  # it removes what it has prepared
+            user = nameOf(os.geteuid())
+            raise Unusable(f"the certificates can't be read as {user}: {inOneLine(error)}") from None
 
     def _startStore(self) -> None:
         if self.running and self._store is not None:
@@ -244,10 +282,22 @@ class Workers(Service):
             for worker in self._supervisor.workers:
                 worker.send(Renewed(run))
 
+    def _startWatcher(self) -> None:
+        """Start a watcher, because there is no store that does it."""
+        self._watching = Watching(self._reactor, Owner.of(None, None), environmentOf(os.environ), ())
+        self._watching.start()
+
     def _startWorkers(self, settings: Settings) -> None:
+        if self._store is None:
+            startOrExit(self._log, self._reactor, self._startWatcher)
+        else:
+            self._watching = self._store.watching
         self._started = settings
         self._isReady = False
-        self._supervisor = Supervisor(self._reactor, self.count, self._spawn, self)
+        self._supervisor = Supervisor(
+            self._reactor, self.count, self._spawn, self, atOnce=max(1, usableProcessors() // 2)
+        )
+        self._supervisor.mayLoseRooms = self.isInMemory
         self._supervisor.start()
         # Not for those that replace the first workers: Redis was only started once with an older copy.
         self._started = replace(settings, redisRestored=False)
@@ -260,17 +310,20 @@ class Workers(Service):
 
     def _spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
         ports: list[Any] = self._listeners.ports
-        kept = () if self._store is None else self._store.descriptors
+        assert self._watching is not None
+        kept = (self._watching.descriptor,) if self._store is None else self._store.descriptors
         start = Start(
             slot,
             self.count,
-            self._started,
+            self._answering.leveled(self._started),
             socketsFor(self._wheres),
             keptAfter(len(ports), len(kept)),
             type(self._reactor).__module__,
         )
         worker = WorkerProcess(start, self._reactor, side)
         spawn(self._reactor, worker, [*(port.fileno() for port in ports), *kept])
+        assert worker.pid is not None
+        self._watching.watchWorker(worker.pid)
         return worker
 
     def stopService(self) -> Deferred[None]:
@@ -288,6 +341,9 @@ class Workers(Service):
         if self._store is not None:
             store, self._store = self._store, None
             await store.stop()
+        elif self._watching is not None:
+            await self._watching.stop()
+        self._watching = None
         await self._listeners.close()
 
     def stopNow(self) -> None:
@@ -306,10 +362,7 @@ class Workers(Service):
         if self._supervisor is not None:
             self._notifier.reloading()
             self._supervisor.tell(ReloadCertificates())
-            self._supervisor.reload().addCallback(self._reloaded)
-
-    def _reloaded(self, isDone: bool) -> None:
-        self._notifier.ready("" if isDone else "the last reload was given up, see the log")
+            self._supervisor.reload().addCallback(self._status.reloaded)
 
     def _hangUp(self) -> None:
         reopenLogs(self._log)
@@ -344,6 +397,24 @@ class Workers(Service):
         workers = [] if self._supervisor is None else self._supervisor.workers
         if not self.running and all(worker.isDeaf for worker in workers):
             self._listeners.close()
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        """A worker asks for something; see `SupervisorSide`."""
+        self._answering.asked(worker, ask)
+
+    def ended(self, worker: WorkerProcess) -> None:
+        """A worker has ended; see `SupervisorSide`."""
+        assert self._watching is not None and worker.pid is not None
+        self._watching.forgetWorker(worker.pid)
+        self.reported()
+
+    def regrouped(self, group: Group) -> None:
+        """The workers have changed; see `SupervisorSide`."""
+        self._status.regrouped(group)
+
+    def reloading(self, what: str) -> None:
+        """What a reload does now; see `SupervisorSide`."""
+        self._status.reloading(what)
 
     def failed(self, worker: WorkerProcess) -> None:
         """No worker could start; see `SupervisorSide`."""

@@ -5,12 +5,13 @@ Each is one line with a JSON array that begins with the name of the message: ``[
 worker reads the descriptor `FROM_PARENT`. The end of that file means that the parent is gone, and the worker
 ends. It writes to the descriptor `TO_PARENT`.
 
-A new message is one class, and its name in the union `Up` or `Down`.
+A new message is one class, and its name in the union `Up` or `Down`. After an update of txroom, a reload
+starts new workers under the parent from before, so both skip a message whose name they don't know.
 """
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
@@ -36,11 +37,19 @@ class SharedSocket(msgspec.Struct, frozen=True):
 # -- from a worker to the parent
 
 
+class Joining(Message, tag="joining"):
+    """
+    The worker becomes a node of the cluster, and may have rooms from now on, before it serves. A worker whose
+    rooms are in its own memory does not send this.
+    """
+
+    #: The id of the node.
+    node: str
+
+
 class Ready(Message, tag="ready"):
     """The worker serves."""
 
-    #: The id of its node of the cluster; `None`: its rooms are in its own memory.
-    node: str | None
     #: Its option `shutdownTimeout`, in seconds.
     shutdownTimeout: float
     #: Lines for the log that say what is served where.
@@ -69,7 +78,18 @@ class Left(Message, tag="left"):
     problem: str = ""
 
 
-Up = Ready | Report | Deaf | Left
+class Ask(Message, tag="ask"):
+    """An operator asks this worker for something that the parent does or knows."""
+
+    #: The number of the answer.
+    id: int
+    #: "drain" (replace this worker), "reload", "workers" (describe them) or "logLevel".
+    what: str
+    #: The level of the log.
+    argument: str = ""
+
+
+Up = Joining | Ready | Report | Deaf | Left | Ask
 
 
 # -- from the parent to a worker
@@ -91,6 +111,10 @@ class Start(Message, tag="start"):
 
 class Stop(Message, tag="stop"):
     """Stop within `shutdownTimeout`, as at the first SIGTERM."""
+
+    #: For how many seconds at most the clients are sent to other workers before; see `Server.sendAway`. It
+    #: has given its rooms away then.
+    seconds: float = 0.0
 
 
 class StopNow(Message, tag="stopNow"):
@@ -128,9 +152,31 @@ class Group(Message, tag="group"):
 
     workers: int
     running: int
+    #: How many of those that serve have another status than "ok", by the status.
+    troubled: dict[str, int] = {}
+
+    @property
+    def isWell(self) -> bool:
+        """Whether all serve and are well."""
+        return self.running >= self.workers and not self.troubled
+
+    def __str__(self) -> str:
+        troubled = "".join(f", {count} {status}" for status, count in sorted(self.troubled.items()))
+        running = min(self.running, self.workers)  # there are more during a reload
+        return f"{running} of {self.workers} workers serve{troubled}"
 
 
-Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Renewed | Gone | Group
+class Answer(Message, tag="answer"):
+    """The answer to `Ask`."""
+
+    id: int
+    #: The workers, if it asked for them.
+    data: Any = None
+    #: Why it can't be done; empty: it is done, or has begun.
+    problem: str = ""
+
+
+Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Renewed | Gone | Group | Answer
 
 Kind = TypeVar("Kind")
 
@@ -145,17 +191,32 @@ class Messages(Generic[Kind]):
 
     def __init__(self, kind: Any) -> None:
         self._decoder = msgspec.json.Decoder(kind)
+        self._names = {each.__struct_config__.tag for each in get_args(kind)}
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Kind]:
         """
-        Return the messages that `data` completes.
+        Return the messages that `data` completes, without those whose names are unknown.
 
         Raises:
             msgspec.DecodeError: A line is no message.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
-        return [self._decoder.decode(line) for line in lines]
+        return [message for message in map(self._read, lines) if message is not None]
+
+    def _read(self, line: bytes) -> Kind | None:
+        try:
+            message: Kind = self._decoder.decode(line)
+        except msgspec.ValidationError:
+            if self._isUnknown(msgspec.json.decode(line)):
+                return None
+            raise
+        return message
+
+    def _isUnknown(self, array: Any) -> bool:
+        """Return whether an array begins with a name that is not in the union."""
+        name = array[0] if isinstance(array, list) and array else None
+        return isinstance(name, str) and name not in self._names
 
 
 def encode(message: Message) -> bytes:

@@ -7,22 +7,26 @@ A rolling reload: all workers are replaced by new ones, which import the app aga
     starting --one of them ends, or READY_TIMEOUT is over--> given up
     leaving --a new worker can't open a room--> given up
 
-If it is given up, the old workers stay, and the new ones give back the rooms that they have got, and stop.
+A process that starts uses as much of a processor as it can get. So the new workers start a few at a time, and
+leave processors to the old ones.
+
+If it is given up, or an unexpected error occurs, the old workers stay, and the new ones give back the rooms
+that they have got, and stop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from twisted.internet.defer import FirstError, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from .child import WorkerProcess
+from .child import WorkerProcess, WorkerState
 from .pipe import Left, Stay
 
-#: The most seconds until the new workers serve.
+#: The most seconds until a new worker serves.
 READY_TIMEOUT = 30.0
 #: The most seconds for which an old worker may give its rooms away. Then it is killed, and others take over
 #: its rooms.
@@ -32,16 +36,23 @@ LEAVE_TIMEOUT = 120.0
 class Generations(Protocol):
     """The workers, as a reload replaces them."""
 
-    #: Whether all workers are being stopped.
-    isStopping: bool
+    @property
+    def count(self) -> int:
+        """How many workers there should be."""
+        ...
+
+    @property
+    def isStopping(self) -> bool:
+        """Whether all workers are being stopped."""
+        ...
 
     @property
     def serving(self) -> list[WorkerProcess]:
         """The workers that serve and are not stopping."""
         ...
 
-    def succeed(self) -> list[WorkerProcess]:
-        """Start a successor of each worker. Raises `GivenUp` if one can't be started."""
+    def succeed(self) -> Iterator[WorkerProcess]:
+        """Start successors of all workers, one at each step. Raises `GivenUp` if one can't be started."""
         ...
 
     def succeeded(self) -> None:
@@ -62,36 +73,55 @@ class Reload:
     Args:
         clock: The clock.
         generations: The workers.
+        atOnce: How many workers start at a time.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, generations: Generations) -> None:
+    def __init__(self, clock: IReactorTime, generations: Generations, atOnce: int) -> None:
         self._clock = clock
         self._generations = generations
+        self._atOnce = atOnce
 
     async def run(self) -> bool:
         """Replace all workers. Returns whether they were replaced."""
-        old = self._generations.serving
         new: list[WorkerProcess] = []
         try:
-            new = self._generations.succeed()
-            self._log.info("reload: starting {count} new workers", count=len(new))
+            self._log.info("reload: starting {count} new workers", count=self._generations.count)
             await self._start(new)
+            old = self._others(new)  # also those that have begun to serve meanwhile
             rooms = await self._move(old, new)
-        except GivenUp as error:
-            if self._generations.isStopping:
-                return False
-            self._log.error("the reload is given up, and the old workers go on: {why}", why=str(error))
-            await self._giveUp(old, new)
+        except Exception as error:
+            if not isinstance(error, GivenUp):
+                self._log.failure("the reload has failed")
+            if not self._generations.isStopping:
+                self._log.error("the reload is given up, and the old workers go on: {why}", why=str(error))
+                await self._giveUp(new)
             return False
         self._generations.succeeded()
         for worker in old:
-            worker.stop()
+            worker.replaced()
         self._log.info("reload: the new workers serve; rooms that they have got: {rooms}", rooms=rooms)
         return True
 
-    async def _start(self, new: Sequence[WorkerProcess]) -> None:
+    def _others(self, new: Sequence[WorkerProcess]) -> list[WorkerProcess]:
+        """The old workers that serve."""
+        return [worker for worker in self._generations.serving if worker not in new]
+
+    async def _start(self, new: list[WorkerProcess]) -> None:
+        starting: list[WorkerProcess] = []
+        for worker in self._generations.succeed():
+            new.append(worker)
+            starting.append(worker)
+            if len(starting) == self._atOnce:
+                await self._serve(starting)
+                starting.clear()
+        await self._serve(starting)
+        if any(worker.state is not WorkerState.READY for worker in new):
+            raise GivenUp("a new worker has ended")
+
+    async def _serve(self, new: Sequence[WorkerProcess]) -> None:
+        """Wait until these workers serve."""
         ready = gatherResults([worker.whenReady() for worker in new], consumeErrors=True)
         try:
             await ready.addTimeout(READY_TIMEOUT, self._clock)
@@ -111,7 +141,12 @@ class Reload:
         return rooms
 
     async def _leave(self, worker: WorkerProcess, others: Sequence[WorkerProcess]) -> Left:
-        """Let a worker give its rooms to others. It is killed if it doesn't answer."""
+        """
+        Let a worker give its rooms to others. It is killed if it doesn't answer. Rooms in its memory can't be
+        given away.
+        """
+        if worker.node is None:
+            return Left()
         left = worker.leave([each.node for each in others if each.node is not None])
         try:
             return await left.addTimeout(LEAVE_TIMEOUT, self._clock)
@@ -124,12 +159,15 @@ class Reload:
             worker.kill()
             return Left()
 
-    async def _giveUp(self, old: Sequence[WorkerProcess], new: Sequence[WorkerProcess]) -> None:
+    async def _giveUp(self, new: Sequence[WorkerProcess]) -> None:
         """Let the old workers stay, and the new ones give their rooms back."""
         self._generations.notSucceeded()
-        staying = [worker for worker in old if worker in self._generations.serving]
+        staying = self._others(new)
         for worker in staying:
             worker.send(Stay())
         for worker in new:
-            await self._leave(worker, staying)
+            try:
+                await self._leave(worker, staying)
+            except Exception:
+                self._log.failure("worker {slot} could not give its rooms back", slot=worker.slot)
             worker.stop()

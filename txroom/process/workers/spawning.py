@@ -17,13 +17,15 @@ from .pipe import FROM_PARENT, TO_PARENT, SharedSocket
 PROGRAM = "import os; os.setsid(); from txroom.process.workers.worker import main; main()"
 #: The first descriptor of a worker for a listening socket, or for another descriptor that it inherits.
 FIRST = max(FROM_PARENT, TO_PARENT) + 1
-#: Variables that are about the parent only: systemd's, and the URL of Redis, which may have a password.
+#: Variables that are about the parent only: systemd's, and those with secrets.
 NOT_INHERITED = frozenset(
     {
         "LISTEN_FDNAMES",
         "LISTEN_FDS",
         "LISTEN_PID",
         "NOTIFY_SOCKET",
+        "TXROOM_ADMIN_READ_TOKEN",
+        "TXROOM_ADMIN_TOKEN",
         "TXROOM_REDIS_URL",
         "WATCHDOG_PID",
         "WATCHDOG_USEC",

@@ -6,6 +6,7 @@ The directory with the store's data.
     STATE_DIR/store/            only the owner can enter it; locked while something uses it
         appendonlydir/          the data
         run                     the identity of the data
+        original                shows that the directory is no copy
         program                 which program has written the data, such as "Redis 7.0"
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
+from .original import Original
 from .owner import Owner, nameOf
 from .storeerror import DamagedError, StoreError
 from .storeprogram import Version
@@ -44,6 +46,10 @@ class StateDirectory:
         self.root = path.absolute()
         self.path = self.root / "store"
         self._owner = owner
+        self._original = Original(self.path, owner)
+        self._isSynced = False
+        #: Whether the directory was a copy when the store was last started, so that the data may be old.
+        self.isCopy = False
         #: The descriptor that holds the lock; -1 without a lock.
         self.descriptor = -1
 
@@ -99,9 +105,13 @@ class StateDirectory:
     def _wrong(self, why: str, path: Path | str | None = None) -> StoreError:
         return StoreError(f"state directory {path or self.root}: {why}")
 
-    async def lock(self, clock: IReactorTime) -> None:
+    async def lock(self, clock: IReactorTime, onBusy: Callable[[], object] = lambda: None) -> None:
         """
         Lock the directory; the lock ends with the last process that has inherited `descriptor`.
+
+        Args:
+            clock: The clock.
+            onBusy: Called each time that another process has the lock.
 
         Raises:
             StoreError: Another process has locked it for `PATIENCE` seconds.
@@ -112,6 +122,7 @@ class StateDirectory:
             while not self._isLocked(descriptor):
                 if clock.seconds() >= deadline:
                     raise self._wrong("must not be in use by another txroom")
+                onBusy()
                 await deferLater(clock, LOOK)
         except BaseException:
             os.close(descriptor)
@@ -166,8 +177,9 @@ class StateDirectory:
     def run(self, isSynced: bool) -> str:
         """
         Return the identity of the data. As long as it stays, nothing that the store has confirmed is lost.
+        The data of a copy gets another one.
 
-        It is called before the store is started, with the lock.
+        It is called before the store is started, with the lock. Call `stamp` afterwards.
 
         Args:
             isSynced: Whether the store writes to the disk before it replies. Otherwise the operating system
@@ -176,10 +188,22 @@ class StateDirectory:
         scope = "disk" if isSynced else bootId()
         file = self.path / "run"
         run = file.read_text("utf-8") if file.exists() else ""
-        if not run.startswith(f"{scope}:"):
+        self.isCopy = bool(run) and not self._original.isIntact
+        if self.isCopy or not run.startswith(f"{scope}:"):
             run = f"{scope}:{secrets.token_hex(16)}"
             self._write(file, run)
+        self._isSynced = isSynced
         return run
+
+    def stamp(self) -> None:
+        """
+        Note that the directory is no copy. Call it after `run`, and then every `original.INTERVAL` seconds.
+        If that fails, only copies are harder to notice, or the next start takes this directory for one.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        self._original.write(self._isSynced)
 
     def forget(self) -> None:
         """The data may lack something that the store has confirmed: the next identity is another one."""

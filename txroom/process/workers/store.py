@@ -13,16 +13,18 @@ from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import attrs
-from twisted.application.internet import backoffPolicy
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...engine.redis.client import RedisClient
 from ..loading import inOneLine
+from .backoff import Backoff
+from .original import INTERVAL
 from .owner import Owner
-from .runtimedir import RuntimeDirectory, runtimeParents
+from .runtimedir import RuntimeDirectory, endAbandoned, runtimeParents
 from .statedir import StateDirectory
 from .storeerror import DamagedError, StoreError
 from .storeprocess import Client, StoreProcess, argumentsOf, environmentOf
@@ -33,7 +35,8 @@ Fsync = Literal["no", "always"]
 
 #: How long the store must have run, in seconds, so that the delay before its next start is short again.
 STABLE = 60.0
-_delay = backoffPolicy(initialDelay=0.1, maxDelay=5.0, factor=2.0, jitter=lambda: 0.0)
+#: The longest delay before a start, in seconds.
+LONGEST = 5.0
 
 
 class StoreState(StrEnum):
@@ -130,7 +133,9 @@ class Store:
         self._prepared: _Parts | None = None
         self._process: StoreProcess | None = None
         self._program: Program | None = None
-        self._failures = 0
+        self._backoff = Backoff(LONGEST, STABLE)
+        self._stamps = LoopingCall(self._stamp)
+        self._stamps.clock = reactor
         self._upSince = 0.0
         self._again: IDelayedCall | None = None
         self._locking: Deferred[None] | None = None
@@ -150,10 +155,23 @@ class Store:
         """
         The descriptors that each worker inherits, once the store is started.
 
-        They end with the process. The state directory is locked as long as a process has the first one, and
-        the watcher waits for the processes that have the second one.
+        They end with the process. The state directory is locked as long as a process has the first one, the
+        watcher waits for the processes that have the second one, and no other parent ends the store as long
+        as a process has the third one.
         """
-        return self._parts.data.descriptor, self._parts.watching.descriptor
+        parts = self._parts
+        return parts.data.descriptor, parts.watching.descriptor, parts.runtime.used
+
+    @property
+    def watching(self) -> Watching:
+        """The watcher, once the store is prepared. The store starts and stops it."""
+        return self._parts.watching
+
+    @property
+    def _runtimeParents(self) -> list[Path]:
+        """The directories in which the private directory of a store may be."""
+        last = None if self._stateDir is None else Path(self._stateDir).absolute() / "store"
+        return runtimeParents(self._environ, self._owner, last)
 
     def describe(self) -> str:
         """Return what the store is and where its data is, for the log."""
@@ -174,8 +192,7 @@ class Store:
         if self._stateDir is not None:
             data = StateDirectory(Path(self._stateDir), owner)
             data.prepare()
-        parents = runtimeParents(self._environ, owner, None if data is None else data.path)
-        runtime = RuntimeDirectory.make(parents, owner)
+        runtime = RuntimeDirectory.make(self._runtimeParents, owner)
         if data is None:
             data = StateDirectory(runtime.path, owner)
             data.prepare()
@@ -199,7 +216,8 @@ class Store:
         except StoreError as error:
             self._fail(error)
         else:
-            self._locking = Deferred.fromCoroutine(self._parts.data.lock(self._reactor))
+            self._endAbandoned()
+            self._locking = Deferred.fromCoroutine(self._parts.data.lock(self._reactor, self._endAbandoned))
             self._locking.addCallback(self._locked).addErrback(self._failed)
         return starting
 
@@ -225,6 +243,11 @@ class Store:
         assert self._prepared is not None, "the store is not prepared"
         return self._prepared
 
+    def _endAbandoned(self) -> None:
+        """End stores that nobody uses any more; one of them may have the lock."""
+        for path in endAbandoned(self._runtimeParents, self._owner):
+            self._log.warn("a store that was left by a killed parent is ended: {path}", path=path)
+
     def _locked(self, result: object) -> None:
         self._parts.watching.start()
         self._spawn()
@@ -238,14 +261,15 @@ class Store:
     def _spawn(self) -> None:
         self._again = None
         self.state = StoreState.STARTING
-        data, socket = self._parts.data, self._parts.runtime.socket
+        data, runtime = self._parts.data, self._parts.runtime
         process = StoreProcess(self._reactor, self._connect(self.url), self)
         try:
             data.check()
             self._identify()
             program = self._program = findProgram(data.program, self._programs())
-            args = argumentsOf(program.path, data.path, socket, self._fsync)
-            process.start(args, environmentOf(self._environ), self._owner, data.descriptor)
+            args = argumentsOf(program.path, data.path, runtime.socket, self._fsync)
+            locks = (data.descriptor, runtime.lock)
+            process.start(args, environmentOf(self._environ), self._owner, locks)
         except DamagedError as error:
             self._fail(error)
             return
@@ -256,13 +280,27 @@ class Store:
             self._over(inOneLine(error))
             return
         self._process = process
-        self._parts.watching.watch(process.id)
+        self._parts.watching.watchStore(process.id)
 
     def _identify(self) -> None:
         """Learn the identity of the data, which is another one if `unwritten` was called."""
-        before, self.run = self.run, self._parts.data.run(self._fsync == "always")
+        data = self._parts.data
+        before, self.run = self.run, data.run(self._fsync == "always")
+        if data.isCopy:
+            self._log.warn(
+                "{path} is a copy, so its data may be old: the rooms begin new epochs", path=data.path
+            )
+        self._stamp()
+        if self._stateDir is not None and not self._stamps.running:
+            self._stamps.start(INTERVAL, now=False)
         if before not in ("", self.run):
             self._call(self.onRenewed, self.run)
+
+    def _stamp(self) -> None:
+        try:
+            self._parts.data.stamp()
+        except OSError as error:
+            self._log.debug("the state directory can't be written: {why}", why=inOneLine(error))
 
     def answered(self) -> None:
         """The program answers; see `ProcessSide`."""
@@ -286,7 +324,7 @@ class Store:
         """The program has ended; see `ProcessSide`."""
         process, self._process = self._process, None
         assert process is not None
-        self._parts.watching.watch(0)
+        self._parts.watching.watchStore(0)
         if self.state is StoreState.STOPPING:
             self._cleanUp()
         elif self.state is StoreState.STARTING and process.log.damaged:
@@ -300,11 +338,8 @@ class Store:
         if self._starting is not None:
             self._fail(error or StoreError(f"the store can't be started: {why}"))
             return
-        now = self._reactor.seconds()
-        if self.state is StoreState.UP and now - self._upSince > STABLE:
-            self._failures = 0
-        self._again = self._reactor.callLater(_delay(self._failures), self._spawn)
-        self._failures += 1
+        served = self._reactor.seconds() - self._upSince if self.state is StoreState.UP else 0.0
+        self._again = self._reactor.callLater(self._backoff.delay(served), self._spawn)
         self.state = StoreState.WAITING
         self._log.error("the store has ended, it is started again: {why}", why=why)
         self._call(self.onDied, why)
@@ -333,6 +368,8 @@ class Store:
             self._prepared.watching.stop().addCallback(self._stopped)
 
     def _stopped(self, result: object = None) -> None:
+        if self._stamps.running:
+            self._stamps.stop()
         if self._prepared is not None:
             self._prepared.data.close()
             self._prepared.runtime.remove()

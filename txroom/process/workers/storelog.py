@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from twisted.logger import Logger, LogLevel
 
@@ -19,6 +20,8 @@ _WARNING = "#"
 _CUT = re.compile(r"Truncating the AOF|AOF loaded anyway|short read while loading")
 #: Lines that say that something confirmed could not be written, since the disk is full for example.
 _UNWRITTEN = re.compile(r"(Short write while|Error) writing to the AOF file")
+#: Lines that say that something has failed, also while it stops.
+_FAILED = re.compile("error|fail|short write|unable|can't", re.IGNORECASE)
 #: Lines that say which file of the data is damaged or missing.
 _DAMAGED = re.compile(
     r"(?:Bad file format reading|Unexpected end of file reading|Unknown command '.*' reading|Error reading)"
@@ -44,6 +47,7 @@ class StoreLog:
     def __init__(self, unwritten: Callable[[], object]) -> None:
         self._unwritten = unwritten
         self._isUp = False
+        self._isStopping = False
         #: The name of the file of the data that is damaged or missing; empty: none is.
         self.damaged = ""
         self._last: deque[str] = deque(maxlen=4)
@@ -62,6 +66,10 @@ class StoreLog:
         """The store answers. Its warnings before that are only logged at the level debug."""
         self._isUp = True
         self._last.clear()
+
+    def stopping(self) -> None:
+        """It was told to stop. What it warns of then is only logged at the level info, except failures."""
+        self._isStopping = True
 
     def received(self, data: bytes) -> None:
         """Take what the process has printed."""
@@ -87,5 +95,11 @@ class StoreLog:
             self.damaged = self.damaged or next(filter(None, damaged.groups()))
         if _UNWRITTEN.search(text):
             self._unwritten()
-        isShown = (isWarning and self._isUp) or _CUT.search(text) is not None
-        self._log.emit(LogLevel.warn if isShown else LogLevel.debug, "store: {text}", text=text)
+        self._log.emit(self._levelOf(text, isWarning), "store: {text}", text=text)
+
+    def _levelOf(self, text: str, isWarning: bool) -> Any:
+        if _CUT.search(text) is not None:
+            return LogLevel.warn
+        if not (isWarning and self._isUp):
+            return LogLevel.debug
+        return LogLevel.info if self._isStopping and _FAILED.search(text) is None else LogLevel.warn

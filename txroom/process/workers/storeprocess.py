@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -97,7 +97,7 @@ class StoreProcess(ProcessProtocol):
         self._calls: list[IDelayedCall] = []
         self.log = StoreLog(side.unwritten)
 
-    def start(self, args: list[str], environment: dict[str, str], owner: Owner, lock: int) -> None:
+    def start(self, args: list[str], environment: dict[str, str], owner: Owner, locks: Sequence[int]) -> None:
         """
         Start the program.
 
@@ -105,7 +105,7 @@ class StoreProcess(ProcessProtocol):
             args: Its command line.
             environment: Its environment.
             owner: Who it runs as.
-            lock: The descriptor of a lock that it keeps.
+            locks: The descriptors of locks that it keeps.
 
         Raises:
             OSError: There can't be another process.
@@ -120,7 +120,7 @@ class StoreProcess(ProcessProtocol):
                 env=environment,
                 uid=uid,
                 gid=gid,
-                childFDs={0: nowhere, 1: "r", 2: "r", 3: lock},
+                childFDs={0: nowhere, 1: "r", 2: "r", **dict(enumerate(locks, 3))},
             )
         finally:
             os.close(nowhere)
@@ -163,6 +163,7 @@ class StoreProcess(ProcessProtocol):
     def stop(self) -> None:
         """End the program, so that it writes what it has to its files."""
         self._client.stop()
+        self.log.stopping()
         self._signal("TERM")
         self._calls.append(self._reactor.callLater(STOP, self._signal, "KILL"))
 

@@ -4,21 +4,24 @@ The supervisor of the workers: it starts them, starts those again that have ende
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .backoff import Backoff
 from .child import WorkerProcess, WorkerSide, WorkerState
-from .pipe import Down, Gone, Group, Ready
-from .reloading import GivenUp, Reload
+from .pipe import Ask, Down, Gone, Group, Ready
+from .reloading import READY_TIMEOUT, GivenUp, Reload
 
 #: For how many seconds new workers are told of a node that has ended. Its lease has expired by then.
 REMEMBERED = 15.0
+#: The statuses of workers that are well. The first report comes just after the start.
+WELL = ("starting", "ok")
 
 
 class SupervisorSide(Protocol):
@@ -28,7 +31,19 @@ class SupervisorSide(Protocol):
         """A worker serves."""
 
     def reported(self) -> None:
-        """A worker has reported something, or has ended."""
+        """A worker has reported something."""
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        """A worker asks for something."""
+
+    def ended(self, worker: WorkerProcess) -> None:
+        """A worker has ended."""
+
+    def regrouped(self, group: Group) -> None:
+        """The number of workers that serve, or their health, has changed."""
+
+    def reloading(self, what: str) -> None:
+        """What a reload does now, as a part of a sentence; empty: there is none."""
 
     def failed(self, worker: WorkerProcess) -> None:
         """No worker has ever served, and each has ended; `worker` is the last one."""
@@ -60,6 +75,7 @@ class Supervisor:
         count: The number of workers.
         spawn: Starts a process in a slot. It reports to the second argument.
         side: What the supervisor reports to.
+        atOnce: How many new workers start at a time during a reload; `None`: all.
     """
 
     _log = Logger()
@@ -70,8 +86,11 @@ class Supervisor:
         count: int,
         spawn: Callable[[int, WorkerSide], WorkerProcess],
         side: SupervisorSide,
+        atOnce: int | None = None,
     ) -> None:
         self._clock = clock
+        self.count = count
+        self._atOnce = atOnce or count
         self._spawn = spawn
         self._side = side
         self.slots = [Slot(number) for number in range(1, count + 1)]
@@ -86,8 +105,12 @@ class Supervisor:
         #: Whether it stops, or has stopped.
         self.isStopping = False
         self._isReloading = False
+        #: Whether a reload replaces workers too whose rooms live in their memory, and end with them.
+        self.mayLoseRooms = False
         #: The calls of `reload` that wait for the next reload.
         self._reloads: list[Deferred[bool]] = []
+        #: The workers that are to be replaced.
+        self._replaced: list[WorkerProcess] = []
         self._stopped: list[Deferred[None]] = []
 
     def start(self) -> None:
@@ -130,7 +153,7 @@ class Supervisor:
     def _start(self, slot: Slot) -> None:
         slot.starting = None
         try:
-            slot.worker = self._spawned(slot)
+            slot.worker = self.spawned(slot)
         except OSError as error:  # too many processes or descriptors, or too little memory
             delay = slot.backoff.delay(0.0)
             slot.starting = self._clock.callLater(delay, self._start, slot)
@@ -141,99 +164,164 @@ class Supervisor:
                 delay=delay,
             )
 
-    def _spawned(self, slot: Slot) -> WorkerProcess:
+    def spawned(self, slot: Slot) -> WorkerProcess:
+        """Start a process in a slot. Raises `OSError`."""
         worker = self._spawn(slot.number, self)
         self.workers.append(worker)
         return worker
 
-    def ready(self, worker: WorkerProcess, message: Ready) -> None:
-        """A worker serves; see `WorkerSide`."""
-        self._hasServed = True
+    def joining(self, worker: WorkerProcess) -> None:
+        """A worker becomes a node, which has to know those that have ended; see `WorkerSide`."""
         self._forget()
         if self._gone:
             worker.send(Gone(list(self._gone)))
+
+    def ready(self, worker: WorkerProcess, message: Ready) -> None:
+        """A worker serves; see `WorkerSide`."""
+        self._hasServed = True
         self._group = None  # it does not know it
         self._regroup()
         self._side.ready(message)
 
     def reported(self, worker: WorkerProcess) -> None:
         """A worker has a new report; see `WorkerSide`."""
+        self._regroup()
         self._side.reported()
 
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        """A worker asks for something; see `WorkerSide`."""
+        self._side.asked(worker, ask)
+
     def _regroup(self) -> None:
-        group = Group(len(self.slots), len(self.serving))
+        statuses = Counter(worker.report.status for worker in self.serving)
+        troubled = {status: count for status, count in statuses.items() if status not in WELL}
+        group = Group(len(self.slots), len(self.serving), troubled)
         if group != self._group:
             self._group = group
             self.tell(group)
+            self._side.regrouped(group)
 
     # -- reloads
 
     def reload(self) -> Deferred[bool]:
         """
         Replace all workers by new ones; see `reloading`. Does nothing if the rooms of the workers live in
-        their memory. During a reload, it begins another one afterwards, because the app may have changed.
+        their memory, unless `mayLoseRooms`. During a reload, it begins another one afterwards, because the
+        app may have changed. If no worker serves, those that wait for their next start are started at once.
 
         Returns:
             A Deferred of whether the reload was not given up.
         """
         reloaded: Deferred[bool] = Deferred()
         self._reloads.append(reloaded)
-        if self._isReloading:
+        if self._isReloading and len(self._reloads) == 1:
             self._log.info("reload: it begins when the current one has ended")
-        else:
+            self._side.reloading("a reload runs, and the next one waits for its end")
+        self._beginReload()
+        return reloaded
+
+    def replace(self, worker: WorkerProcess) -> str:
+        """
+        Begin to replace one worker by a new process, which gets its rooms; after a reload that is running.
+
+        Returns:
+            Why that can't be; empty: it has begun.
+        """
+        slot = self.slots[worker.slot - 1]
+        if self.isStopping or worker is not slot.worker or worker not in self.serving:
+            return "the worker is being stopped or replaced"
+        if worker.node is None:
+            return "the rooms of the workers live in their memory, and would end"
+        if worker not in self._replaced:
+            self._replaced.append(worker)
+        self._beginReload()
+        return ""
+
+    def _beginReload(self) -> None:
+        if not self._isReloading:
             self._isReloading = True
             Deferred.fromCoroutine(self._reloadAll())
-        return reloaded
 
     async def _reloadAll(self) -> None:
         """Reload until nobody has asked for it during the last reload."""
-        while self._reloads:
+        while self._reloads or self._replaced:
+            await self._replacedEnd()
+            self._side.reloading("a reload runs")
+            if not self._reloads:
+                await self._replace(self._replaced.pop(0))
+                continue
             reloads, self._reloads = self._reloads, []
+            if not self.serving:
+                await self._started()
             serving, isDone = self.serving, True
-            if serving and all(worker.node for worker in serving) and not self.isStopping:
-                try:
-                    isDone = await Reload(self._clock, self).run()
-                except Exception:
-                    self._log.failure("the reload has failed")
-                    isDone = False
+            if not serving:
+                self._startWaiting()
+            elif (self.mayLoseRooms or all(worker.node for worker in serving)) and not self.isStopping:
+                isDone = await Reload(self._clock, self, self._atOnce).run()
             for reloaded in reloads:
                 reloaded.callback(isDone)
         self._isReloading = False
+        self._side.reloading("")
 
-    def succeed(self) -> list[WorkerProcess]:
-        """Start a successor of each worker; see `Generations`."""
-        started: list[WorkerProcess] = []
-        try:
-            for slot in self.slots:
-                if slot.starting is not None:
-                    slot.starting.cancel()
-                    slot.starting = None
-                slot.successor = self._spawned(slot)
-                started.append(slot.successor)
-        except OSError as error:
-            for worker in started:
-                worker.stop()
-            raise GivenUp(f"a new worker can't be started: {error}") from error
+    async def _replacedEnd(self) -> None:
+        """Wait for the workers that the reload before has replaced: they still have clients."""
+        replaced = [worker for worker in self.workers if worker.isReplaced]
+        if replaced:
+            what = f"until {len(replaced)} replaced workers have sent their clients away and ended"
+            self._log.info("reload: it waits {what}", what=what)
+            self._side.reloading(f"a reload waits {what}")
+            await DeferredList([worker.whenEnded() for worker in replaced])
+
+    async def _replace(self, worker: WorkerProcess) -> None:
+        """Replace a worker, unless that has been done meanwhile."""
+        slot = self.slots[worker.slot - 1]
+        one = OneWorker(self, slot)
+        if worker in one.serving and not self.isStopping:
+            await Reload(self._clock, one, 1).run()
+
+    async def _started(self) -> None:
+        """Wait for the workers that start, because they may have imported what has changed since."""
+        starting = [worker.whenReady() for worker in self.workers if worker.state is WorkerState.STARTING]
+        waited = DeferredList(starting, consumeErrors=True).addTimeout(READY_TIMEOUT, self._clock)
+        await waited.addErrback(lambda failure: failure.trap(TimeoutError))
+
+    def _startWaiting(self) -> None:
+        """Start the workers that wait for it, because what has ended them may be mended."""
         for slot in self.slots:
+            if slot.starting is not None:
+                slot.starting.cancel()
+                slot.backoff = Backoff()
+                self._start(slot)
+
+    def succeed(self) -> Iterator[WorkerProcess]:
+        """Start a successor of each worker; see `Generations`."""
+        for slot in self.slots:
+            if slot.starting is not None:
+                slot.starting.cancel()
+                slot.starting = None
+            try:
+                slot.successor = self.spawned(slot)
+            except OSError as error:
+                raise GivenUp(f"a new worker can't be started: {error}") from error
             if slot.worker is not None and slot.worker.state is WorkerState.STARTING:
                 slot.worker.stop()  # it imports the old code, and has no rooms yet
-        return started
+            yield slot.successor
 
     def succeeded(self) -> None:
         """The successors take the places of the workers; see `Generations`."""
         for slot in self.slots:
             slot.worker, slot.successor = slot.successor, None
-            self._mend(slot)
+            self.mend(slot)
 
     def notSucceeded(self) -> None:
         """The workers keep their places; see `Generations`."""
         for slot in self.slots:
             slot.successor = None
-            self._mend(slot)
+            self.mend(slot)
 
-    def _mend(self, slot: Slot) -> None:
+    def mend(self, slot: Slot) -> None:
         """Start the worker of a slot again, if it has ended during a reload."""
-        if slot.worker not in self.workers and not self.isStopping:
+        if slot.worker not in self.workers and slot.starting is None and not self.isStopping:
             self._start(slot)
 
     # -- ends
@@ -244,7 +332,9 @@ class Supervisor:
         if worker.node is not None:
             self._forget()
             self._gone[worker.node] = self._clock.seconds()
-            self.tell(Gone([worker.node]))
+            for each in self.workers:
+                if each.node is not None:
+                    each.send(Gone([worker.node]))
         self._regroup()
         slot = self.slots[worker.slot - 1]
         if self.isStopping or worker not in (slot.worker, slot.successor):
@@ -253,7 +343,7 @@ class Supervisor:
             self._warn(worker, why)
         else:
             self._endedByItself(worker, why)
-        self._side.reported()
+        self._side.ended(worker)
         if self.isStopping and not self.workers:
             self._finish()
 
@@ -285,6 +375,53 @@ class Supervisor:
     def _forget(self) -> None:
         now = self._clock.seconds()
         self._gone = {node: since for node, since in self._gone.items() if now - since < REMEMBERED}
+
+
+class OneWorker:
+    """
+    The worker of one slot, as it is replaced alone; its `Generations`.
+
+    Args:
+        supervisor: The supervisor.
+        slot: The slot.
+    """
+
+    def __init__(self, supervisor: Supervisor, slot: Slot) -> None:
+        self._supervisor = supervisor
+        self._slot = slot
+
+    @property
+    def count(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def isStopping(self) -> bool:
+        """Whether all workers are being stopped."""
+        return self._supervisor.isStopping
+
+    @property
+    def serving(self) -> list[WorkerProcess]:
+        """The worker, if it serves."""
+        return [each for each in self._supervisor.serving if each is self._slot.worker]
+
+    def succeed(self) -> Iterator[WorkerProcess]:
+        """Start its successor. Raises `GivenUp`."""
+        try:
+            self._slot.successor = self._supervisor.spawned(self._slot)
+        except OSError as error:
+            raise GivenUp(f"a new worker can't be started: {error}") from error
+        yield self._slot.successor
+
+    def succeeded(self) -> None:
+        """The successor takes its place."""
+        self._slot.worker, self._slot.successor = self._slot.successor, None
+        self._supervisor.mend(self._slot)
+
+    def notSucceeded(self) -> None:
+        """The worker keeps its place."""
+        self._slot.successor = None
+        self._supervisor.mend(self._slot)
 
 
 def summed(reports: Iterable[dict[str, object]]) -> dict[str, object]:

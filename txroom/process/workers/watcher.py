@@ -1,15 +1,15 @@
 """
-The program that ends the store after the parent process was killed.
+The program that ends what is left after the parent process was killed: workers that hang, and the store.
 
 It runs as a process of its own, with nothing but Python's standard library. Standard input is a pipe whose
-other end only the parent has. Each line names the process of the store, or 0 if there is none; ``done`` means
-that the parent needs the watcher no longer. Descriptor 3 is a pipe whose other end the parent and all workers
-have.
+other end only the parent has. ``+7`` means that the process 7 is a worker, and ``-7`` that it has ended.
+``7`` means that it is the store, and ``0`` that there is none. ``done`` means that the parent needs the
+watcher no longer. Descriptor 3 is a pipe whose other end the parent and all workers have.
 
     python -I -S watcher.py WORKERS STORE [DIRECTORY...]
 
-WORKERS is how many seconds the workers may take to end after the parent, and STORE how many the store may
-take then. The directories are removed in the end.
+WORKERS is how many seconds the workers may take to end after the parent; then they are killed. STORE is how
+many seconds the store may take then. The directories are removed in the end.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable
 
 PARENT, LIFE = 0, 3
 
@@ -59,29 +60,45 @@ class Process:
             os.close(self._descriptor)
 
 
-def followParent() -> tuple[bool, Process | None]:
-    """
-    Read what the parent writes.
+class Followed:
+    """The processes that the parent has named."""
 
-    Returns:
-        Whether the watcher is needed, because the parent has died, and the process of the store.
-    """
-    rest = b""
-    process: Process | None = None
-    while data := os.read(PARENT, 4096):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            if line == b"done":
-                return False, None
-            if process is not None:
-                process.close()
-            process = Process(int(line)) if line != b"0" else None
-    return True, process
+    def __init__(self) -> None:
+        #: Whether the parent needs the watcher.
+        self.isNeeded = True
+        self.store: Process | None = None
+        #: The workers, by the ids of their processes.
+        self.workers: dict[int, Process] = {}
+
+    def read(self) -> None:
+        """Read what the parent writes, until it has died or needs the watcher no longer."""
+        rest = b""
+        while self.isNeeded and (data := os.read(PARENT, 4096)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                self._line(line)
+
+    def _line(self, line: bytes) -> None:
+        if line == b"done":
+            self.isNeeded = False
+        elif line.startswith(b"+"):
+            self.workers[int(line)] = Process(int(line))
+        elif line.startswith(b"-"):
+            self.workers.pop(-int(line)).close()
+        else:
+            if self.store is not None:
+                self.store.close()
+            self.store = Process(int(line)) if line != b"0" else None
 
 
-def waitForWorkers(seconds: float) -> None:
-    """Wait until no worker is left."""
-    select.select([LIFE], [], [], seconds)  # nobody writes, so only the end of the pipe can be read
+def endWorkers(workers: Iterable[Process], seconds: float) -> None:
+    """Wait until no worker is left, and kill those that are left in the end."""
+    ended, _, _ = select.select([LIFE], [], [], seconds)  # nobody writes, so only the end can be read
+    for worker in () if ended else workers:
+        try:
+            worker.send(signal.SIGKILL)  # also ends a process that was stopped by a signal
+        except ProcessLookupError:
+            pass
 
 
 def end(process: Process, seconds: float) -> None:
@@ -102,12 +119,13 @@ def main(workers: str, store: str, *directories: str) -> None:
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    isNeeded, process = followParent()
-    if not isNeeded:
+    followed = Followed()
+    followed.read()
+    if not followed.isNeeded:
         return
-    waitForWorkers(float(workers))
-    if process is not None:
-        end(process, float(store))
+    endWorkers(followed.workers.values(), float(workers))
+    if followed.store is not None:
+        end(followed.store, float(store))
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
 

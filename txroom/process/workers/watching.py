@@ -1,5 +1,5 @@
 """
-The parent's side of the watcher: it keeps the process of `watcher` running and tells it of the store.
+The parent's side of the watcher: it keeps the process of `watcher` running and tells it of the others.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from .owner import Owner
 
 #: How many seconds pass before a watcher that has died is started again, and how many one may take to end.
 AGAIN, STOP = 1.0, 5.0
-#: How many seconds workers may take to end after a parent that was killed, and then the store.
+#: How many seconds workers may take to end after a parent that was killed before they are killed too, and
+#: then the store.
 WORKERS, STORE = 12.0, 3.0
 
 
 class Watching(ProcessProtocol):
     """
-    The watcher of one store.
+    The watcher of the workers and the store, if there is one.
 
     Args:
         reactor: The reactor.
-        owner: Who the store runs as.
+        owner: Who they run as.
         environment: The environment of the process.
         directories: What the watcher removes in the end.
     """
@@ -48,7 +49,8 @@ class Watching(ProcessProtocol):
         self._directories = [str(each) for each in directories]
         #: The end of a pipe that the parent and all workers have, so that the watcher sees their end.
         self._read, self.descriptor = os.pipe()
-        self._process = 0
+        self._store = 0
+        self._workers: set[int] = set()
         self._isRunning = False
         #: The next start, or at the end the time at which it is killed.
         self._call: IDelayedCall | None = None
@@ -82,12 +84,24 @@ class Watching(ProcessProtocol):
     def connectionMade(self) -> None:
         """It has been started."""
         self._isRunning = True
-        self.watch(self._process)
+        self._tell(f"{self._store}")
+        for process in self._workers:
+            self._tell(f"+{process}")
 
-    def watch(self, process: int) -> None:
+    def watchStore(self, process: int) -> None:
         """From now on the store is the process with this id; 0: there is none."""
-        self._process = process
-        self._tell(str(process))
+        self._store = process
+        self._tell(f"{process}")
+
+    def watchWorker(self, process: int) -> None:
+        """The process with this id is a worker."""
+        self._workers.add(process)
+        self._tell(f"+{process}")
+
+    def forgetWorker(self, process: int) -> None:
+        """That worker has ended."""
+        self._workers.remove(process)
+        self._tell(f"-{process}")
 
     def _tell(self, word: str) -> None:
         if self._isRunning:
@@ -102,7 +116,7 @@ class Watching(ProcessProtocol):
         self._over(reason.value)
 
     def _over(self, why: object) -> None:
-        self._log.warn("the watcher of the store has ended ({why}), it is started again", why=why)
+        self._log.warn("the watcher has ended ({why}), it is started again", why=why)
         self._call = self._reactor.callLater(AGAIN, self._restart)
 
     def stop(self) -> Deferred[None]:

@@ -6,6 +6,7 @@ The parent starts `main` in a process with a session of its own, and sends it wh
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,7 @@ from .pipe import FROM_PARENT, TO_PARENT, Down, Messages, Start
 
 def main() -> None:
     """Serve until the parent says otherwise, or is gone."""
+    gc.disable()  # until it serves: the imports make hardly any garbage, but the collector looks for it
     messages: Messages[Down] = Messages(Down)
     start, *more = firstMessages(messages, FROM_PARENT)
     assert isinstance(start, Start)

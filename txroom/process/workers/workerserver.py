@@ -4,6 +4,7 @@ The server of a worker, and what its parent tells it.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
@@ -21,20 +22,26 @@ from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
 from ...engine.memory import ONLY_NODE
+from ...server import Server
 from ...service.endpoints import inheritedEndpoint
-from ...service.server import Server
+from ...service.workerplace import WorkerPlace
+from ..adminsettings import addAdmins
+from ..jsonlog import fieldsOf
 from ..launcher import LaunchedServer
 from ..monotonic import useMonotonicClock
 from ..serving import listenOn, serverFor
+from .managing import ParentManager
 from .orphan import HURRY, OrphanThread
 from .output import RecordObserver
 from .pipe import (
     FROM_PARENT,
     TO_PARENT,
+    Answer,
     Deaf,
     Down,
     Gone,
     Group,
+    Joining,
     Leave,
     Left,
     Message,
@@ -68,11 +75,12 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
     OrphanThread(FROM_PARENT).start()
     anyReactor: Any = reactor
     useMonotonicClock(reactor)
-    globalLogBeginner.beginLoggingTo([RecordObserver(_writeError)], redirectStandardIO=False)
+    globalLogBeginner.beginLoggingTo([RecordObserver(_writeError, fieldsOf)], redirectStandardIO=False)
     try:
         server = makeWorkerServer(start, reactor)
     except UsageError as error:
         raise SystemExit(f"txroom: {error}") from None
+    gc.enable()  # see `worker.main`
     pipe = ParentPipe(messages)
     service = WorkerServer(start, server, reactor, pipe.send)
     pipe.onMessage, pipe.onLost = service.received, service.orphaned
@@ -99,8 +107,14 @@ def makeWorkerServer(start: Start, reactor: Any) -> Server:
         raise UsageError(
             f"--app {start.settings.app}: with --workers it must not listen by itself; use --listen or --port"
         )
+    if server.hasAdmins:
+        raise UsageError(f"--app {start.settings.app}: with --workers it must not call addAdmin; use --admin")
     divideConnections(server, start.count)
-    listenOn(server, [inheritedEndpoint(reactor, each.where, each.descriptor) for each in start.sockets])
+    server.worker = WorkerPlace(start.slot, os.getppid())
+    admin = start.settings.admin
+    sockets = [each for each in start.sockets if each.where not in admin.wheres]
+    listenOn(server, [inheritedEndpoint(reactor, each.where, each.descriptor) for each in sockets])
+    addAdmins(server, admin, {str(each.where): each.descriptor for each in start.sockets})
     return server
 
 
@@ -164,10 +178,17 @@ class WorkerServer(LaunchedServer):
         self._reports = LoopingCall(self._report)
         self._reports.clock = reactor
         server.onDeaf = lambda: send(Deaf())
+        self._manager = ParentManager(send, reactor)
+        server.operations.manager = self._manager
+
+    def _announce(self) -> None:
+        node = next((each.id for each in self.server.engine.nodes()), ONLY_NODE)
+        if node != ONLY_NODE:
+            self._send(Joining(node))
+        super()._announce()
 
     def _announced(self, lines: list[str]) -> None:
-        node = next((each.id for each in self.server.engine.nodes()), ONLY_NODE)
-        self._send(Ready(None if node == ONLY_NODE else node, self.server.options.shutdownTimeout, lines))
+        self._send(Ready(self.server.options.shutdownTimeout, lines))
         self._reports.start(REPORT)
 
     def _report(self) -> None:
@@ -186,7 +207,9 @@ class WorkerServer(LaunchedServer):
 
     def received(self, message: Down) -> None:
         """Do what the parent says."""
-        if isinstance(message, Stop):
+        if isinstance(message, Stop) and message.seconds:
+            maybeDeferred(self.server.sendAway, message.seconds).addBoth(lambda _: self.stop())
+        elif isinstance(message, Stop):
             self.stop()
         elif isinstance(message, StopNow):
             self.server.stopNow()
@@ -205,6 +228,8 @@ class WorkerServer(LaunchedServer):
                 self.server.engine.nodeEnded(node)
         elif isinstance(message, Group):
             self._grouped(message)
+        elif isinstance(message, Answer):
+            self._manager.answered(message)
 
     def orphaned(self) -> None:
         """Stop, because the parent is gone, and wait for at most `HURRY` seconds; see `orphan`."""
@@ -225,5 +250,9 @@ class WorkerServer(LaunchedServer):
         self._send(Left(problem=failure.getErrorMessage()))
 
     def _grouped(self, group: Group) -> None:
-        status = "ok" if group.running >= group.workers else "degraded"
-        self.server.healthNote = {"status": status, "workers": group.workers, "running": group.running}
+        note = {
+            "status": "ok" if group.isWell else "degraded",
+            "workers": group.workers,
+            "running": group.running,
+        }
+        self.server.healthNote = {**note, "troubled": group.troubled} if group.troubled else note

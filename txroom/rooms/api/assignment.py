@@ -9,12 +9,15 @@ Only the names in `checksOf` are checked. A room may assign anything to its othe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import getmembers, isfunction
 from re import sub
 from typing import Any
 
 from ...core.validation import warnOfCall
+from ...state import State
 from .settings import SETTINGS, checkSetting
+from .stateclass import howToDeclare, stateClassOf
 
 #: A check. It is called with the room, the name of the attribute and the value, and raises an exception or
 #: warns.
@@ -42,6 +45,7 @@ def checksOf(roomClass: type) -> Mapping[str, Check]:
         **dict.fromkeys(_MISSPELT, _checkMisspelt),
         **dict.fromkeys(methods, _checkMethod),
         "_host": _checkPort,
+        "state": partial(_checkState, roomClass),
     }
 
 
@@ -61,6 +65,22 @@ def _checkMethod(room: object, name: str, value: Any) -> None:
     if not callable(value):
         what = f"{type(room).__name__}.{name}={value!r}"
         raise TypeError(f"{what} hides Room.{name}(), which rooms have; choose another name")
+
+
+def _checkState(roomClass: type, room: object, name: str, value: Any) -> None:
+    """
+    Let the owner of the room follow another state. A room may use the name for something else, too.
+
+    Raises:
+        TypeError: The value is the state of a room whose class declares none.
+    """
+    if not isinstance(value, State):
+        return
+    if stateClassOf(type(room), roomClass) is None:
+        raise TypeError(f"{type(room).__name__}.state={value!r}: {howToDeclare(value)}")
+    owner = vars(room).get("_host")
+    if owner is not None:
+        owner.useState(value)
 
 
 def _checkPort(room: object, name: str, value: Any) -> None:

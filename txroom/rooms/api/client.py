@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from ...core.codes import ErrorCode
 from ...protocol import payload
 from ...protocol.errors import RoomError
+from ...state import View
 from .ports import ClientPort, MemberPort
 
 
@@ -38,6 +39,16 @@ class Client:
     def id(self) -> str:
         """The id of the member. It is unique and cannot be guessed; other members see it in presence."""
         return self._member.id
+
+    def _logFields(self) -> dict[str, Any]:
+        """Return the fields of events that are logged about this client; see `loggerOf`."""
+        host, member = self._host, self._member
+        fields = {"room": host.id, "name": host.name, "member": member.id, "user": member.userId}
+        if member.session:
+            fields["connection"] = member.session
+        if member.trace is not None:
+            fields["trace"] = member.trace
+        return fields
 
     @property
     def room(self) -> Any:
@@ -107,6 +118,21 @@ class Client:
         if not isinstance(meta, Mapping):
             raise TypeError(f"meta={meta!r}: must be a mapping: client.meta = {{'name': 'ada'}}")
         self._host.presence.setMeta(self._member, meta)
+
+    @property
+    def view(self) -> View:
+        """
+        What the client sees of the private parts of the room's `state`: ``client.view.add(unit)``, and
+        ``client.view.remove(unit)``, like Colyseus's ``client.view``.
+
+        It lasts as long as the membership. It is saved with the state, so it goes on with the room in another
+        process. A client that has a view costs more than one that sees what all others see.
+
+        Raises:
+            TypeError: The class of the room declares no state.
+            RoomError: The room has ended (`roomGone`).
+        """
+        return self._host.viewOf(self._member)
 
     def send(self, type: str, data: Any = None, *, volatile: bool = False) -> int | None:
         """

@@ -50,6 +50,8 @@ class Timer:
         self._due = 0.0
         self._failures = 0
         self._running: Deferred[Any] | None = None
+        #: When the function was called that is running.
+        self._since = 0.0
 
     @property
     def isActive(self) -> bool:
@@ -109,6 +111,7 @@ class Timer:
             return
         if isAsync(result):
             self._running = running = toDeferred(result)
+            self._since = self._timers.reactor.seconds()
             if not self._timers.keep(self):
                 cancelHook(running)
             running.addBoth(self._ended)
@@ -159,7 +162,7 @@ class RoomTimers:
     def __init__(
         self,
         reactor: IReactorTime,
-        onFailure: Callable[[Failure, str], None],
+        onFailure: Callable[[Failure, str], object],
         onGiveUp: Callable[[], None],
         onCall: Callable[[], None] = _nothing,
     ) -> None:
@@ -236,6 +239,12 @@ class RoomTimers:
     def close(self) -> None:
         """Report no errors any more, because the room has ended."""
         self._onFailure = self._onGiveUp = self._onCall = _nothing
+
+    @property
+    def running(self) -> list[tuple[str, float]]:
+        """The names of the functions that are running, and when each was called."""
+        timers = [timer for timer in self._timers if timer.isRunning]
+        return [(getattr(timer._function, "__name__", ""), timer._since) for timer in timers]
 
     # -- for timers
 

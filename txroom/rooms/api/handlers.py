@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ...core.codes import ErrorCode
 from ...core.validation import warnOfClass
 from ...protocol import received
+from ...protocol.errors import BadMessage
 from ...protocol.plaindata import mayBeWrong
 from .datatypes import checkDecodable, isOpen
 from .signatures import checkClient, hintOf, nameOf, parametersOf
@@ -66,10 +68,11 @@ class Handler:
         takesData: Whether the function has a parameter for the data.
     """
 
-    __slots__ = ("_fromJSON", "_fromMessagePack", "_isOpen", "function", "read", "takesData")
+    __slots__ = ("_fromJSON", "_fromMessagePack", "_isOpen", "function", "read", "takesData", "type")
 
     def __init__(self, function: Callable[..., Any], type: Any, takesData: bool = True) -> None:
         self.function = function
+        self.type = type
         self.takesData = takesData
         #: Decodes the data. The arguments are the encoded data, whether it is JSON, and whether it may
         #: contain bytes. Raises `InvalidData`.
@@ -90,6 +93,11 @@ class Handler:
             return self._fromJSON(data) if isJSON else self._fromMessagePack(data)
         except received.UNREADABLE as error:
             raise received.invalid(error) from None
+
+
+def unknownType(type: str) -> BadMessage:
+    """Return the error for a message for which there is no handler."""
+    return BadMessage(ErrorCode.UNKNOWN_TYPE, f"no messages of type {type[:64]!r} here", {"field": "type"})
 
 
 def handlersOf(roomClass: type) -> Mapping[str, Handler]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
 
+from ...state import State, View
 from ..contract.listing import Listing
 from .clock import RoomClock
 from .history import HistoryEntry
@@ -170,6 +171,16 @@ class MemberPort(Protocol):
     def meta(self) -> Mapping[str, Any]: ...
 
     @property
+    def session(self) -> str:
+        """The id of its connection; empty while it has none."""
+        ...
+
+    @property
+    def trace(self) -> str | None:
+        """The `Handshake.traceparent` of the connection with which it has joined."""
+        ...
+
+    @property
     def state(self) -> Any:
         """The state of the member, an enumeration."""
         ...
@@ -221,6 +232,10 @@ class ClientPort(Protocol):
 
     def regroup(self, member: Any, group: str, isIn: bool) -> None:
         """See `Client.enter` and `Client.exit`."""
+        ...
+
+    def viewOf(self, member: Any) -> View:
+        """See `Client.view`."""
         ...
 
     def findRoom(self) -> Any:
@@ -290,6 +305,14 @@ class RoomPort(ClientPort, Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def saving(self) -> Saving: ...
+
+    def useState(self, state: State) -> None:
+        """An instance of a `State` class is about to be assigned to `Room.state`."""
+        ...
+
+    def patchState(self) -> None:
+        """See `Room.patch`."""
+        ...
 
     def dispose(
         self, code: int = ..., reason: LeaveReason = LeaveReason.CLOSED, text: str = ""

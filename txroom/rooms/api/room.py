@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from .history import HistoryEntry
 from .ports import LeaveReason, RoomPort, RoomServices
 from .roomhooks import RoomHooks
 from .settings import SETTINGS
+from .stateclass import ANNOTATED, resolved
 
 
 class Room(RoomHooks):
@@ -47,12 +49,25 @@ class Room(RoomHooks):
     #: The names of the settings.
     SETTINGS: ClassVar[frozenset[str]] = frozenset(SETTINGS)
 
+    #: The state that the server keeps the same at all clients which ask for it, like the ``state`` of a
+    #: Colyseus room. Declare it with a class of your own: ``state: Game``, where ``Game`` is a
+    #: `txroom.state.State`. There is an instance before `onCreate`, which may assign another one; later only
+    #: its fields can change. The room goes on with it in another process, as it was at the last checkpoint
+    #: (see `checkpoint`). A class without this annotation may use the name for something else.
+    state: Any
+
     _host: RoomPort
+    #: The class of the state, if the class of the room annotates it.
+    _stateClass: ClassVar[Any] = None
     # The inherited `__setattr__`, looked up once for each class, since rooms assign attributes all the time.
     __assign = object.__setattr__
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
+        frame = inspect.currentframe()
+        caller = None if frame is None else frame.f_back
+        if caller is not None and ANNOTATED in vars(cls).get("__annotations__", {}):
+            cls._stateClass = resolved(cls, caller.f_globals, caller.f_locals)
         cls.__assign = super().__setattr__
 
     def __repr__(self) -> str:
@@ -222,9 +237,19 @@ class Room(RoomHooks):
         """
         return self._host.outbox.whenCommitted()
 
+    def patch(self) -> None:
+        """
+        Send the members now what has changed in `state`, besides every `patchRate`.
+
+        Raises:
+            TypeError: The class declares no state.
+        """
+        self._host.patchState()
+
     def checkpoint(self) -> None:
         """
-        Call `save`, and write its data to the journal, so that the room does not lose it with its process.
+        Call `save`, and write its data to the journal, so that the room does not lose it with its process. A
+        declared `state` is saved with it, also if the class has no `save`.
 
         In a handler of a message, `save` is called when the handler ends. Its data is committed together with
         the messages that the handler sends from its last `await` on, and with the record that it has
@@ -236,7 +261,7 @@ class Room(RoomHooks):
         planned way. The engine in memory keeps nothing, so there `save` is not called at all.
 
         Raises:
-            TypeError: The class does not have the hooks `save` and `load`.
+            TypeError: The class does not have the hooks `save` and `load`, and declares no state.
             Exception: `save` fails. Not in handlers of messages.
         """
         self._host.saving.checkpoint()

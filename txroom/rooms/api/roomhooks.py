@@ -10,6 +10,7 @@ from typing import Any
 from twisted.python.failure import Failure
 
 from ...core.handshake import Handshake
+from ..plain import idOfUser
 from .client import Client
 from .ports import LeaveReason
 from .settings import RoomSettings
@@ -158,9 +159,20 @@ class RoomHooks(RoomSettings):
         Returns:
             The id; `None` if each membership counts as a user of its own.
         """
-        if isinstance(user, Mapping):
-            user = user.get("id")
-        return str(user) if isinstance(user, str | int) and not isinstance(user, bool) else None
+        return idOfUser(user)
+
+    def inspect(self) -> Any:
+        """
+        Return what operators are shown of the room, besides what txroom knows itself.
+
+        It is called when somebody looks at the room on the admin page, or asks ``rooms.get``, perhaps once a
+        second. It should change nothing. It may be asynchronous, and then may take 2 seconds. If it raises an
+        exception, only the operator is told.
+
+        Returns:
+            Plain data, or other types that msgspec can encode; up to 64 KiB when it is encoded.
+        """
+        return None
 
     # -- saving
 
@@ -168,9 +180,9 @@ class RoomHooks(RoomSettings):
         """
         Return the room's own data, with which the room goes on in another process: see `checkpoint`.
 
-        A class with this hook must have `load` too. What txroom keeps itself need not be saved: the members
-        with their groups and metas, reserved seats, the metadata, locks, and messages. This hook cannot be
-        asynchronous. If it raises an exception, the data that was saved before stays.
+        A class with this hook must have `load` too. What txroom keeps itself need not be saved: the declared
+        `state`, the members with their groups and metas, reserved seats, the metadata, locks, and messages.
+        This hook cannot be asynchronous. If it raises an exception, the data that was saved before stays.
 
         Returns:
             Plain data, or other types that msgspec can encode; bytes are allowed. It may take `maxSave` bytes
@@ -182,10 +194,10 @@ class RoomHooks(RoomSettings):
         """
         Go on with the data that `save` has returned, perhaps in another process.
 
-        Called for a new object, in place of `onCreate`. `isRestored` is true, and the members, who are all
-        away, are in `clients`. Assign again what `onCreate` assigns, settings included, and start the timers
-        of `clock` again. If it raises an exception, the room is not opened here: it is kept as it was, and is
-        tried again later.
+        Called for a new object, in place of `onCreate`. `isRestored` is true, the declared `state` is there,
+        and the members, who are all away, are in `clients`. Assign again what `onCreate` assigns, settings
+        included, and start the timers of `clock` again. If it raises an exception, the room is not opened
+        here: it is kept as it was, and is tried again later.
 
         Args:
             data: The data, as plain data: tuples have become lists, and structs mappings.

@@ -59,14 +59,20 @@ class RoomSettings:
     binary: bool = False
     #: How many times per second `onTick` is called; 0: never.
     tickRate: float = 0.0
+    #: How many times per second the members receive what has changed in the `state` of the room; 0: only when
+    #: the room calls `patch`. If it is the same as `tickRate`, they receive it directly after each `onTick`.
+    patchRate: float = 20.0
+    #: The maximum size of the whole state that a client receives, in bytes when it is encoded; 0: no limit. A
+    #: client that would receive more cannot join. It is sent whatever `maxBackpressure` is.
+    maxState: int = 1 << 20
     #: The version of the data that `save` returns. `load` gets it with the data, so that a new class can tell
     #: what an earlier one has saved.
     saveVersion: int = 0
     #: After how many seconds at most the room is saved, if a hook, handler or timer was called; 0: only when
     #: the room calls `checkpoint`, and when it moves to another process in a planned way.
     saveSeconds: float = 5.0
-    #: The maximum size of the data that `save` returns, in bytes when it is encoded; 0: no limit. Saving more
-    #: fails.
+    #: The maximum size of the data that `save` returns, and of the saved `state`, in bytes when they are
+    #: encoded; 0: no limit. Saving more fails.
     maxSave: int = 1 << 20
     #: Whether the room is saved after each handler of a message, and after `onJoin`, `onDrop`, `onResume` and
     #: `onLeave`. See `Room.checkpoint`.

@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ...core.handshake import Handshake
 from ...core.headers import Headers
+from ...protocol.errors import RoomError
 
 
 class Request(Struct, frozen=True, array_like=True):
@@ -73,8 +75,18 @@ class Join(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"
     request: Request = Request()
     #: Whether the room was created for this client.
     isCreator: bool = False
-    #: Whether the engine has passed on the same request before, and its answer may have been lost.
+    #: Whether the same request was passed on before, and its answer may have been lost.
     isAgain: bool = False
+    #: The link with which it was passed on for the first time; empty: it is `link`.
+    firstLink: str = ""
+    #: The format in which the client gets the state of the room: "native", "schema" (of Colyseus), or empty:
+    #: it gets none.
+    stateFormat: str = ""
+
+    @property
+    def joinLink(self) -> str:
+        """The link by which the room recognises the request when it comes again."""
+        return self.firstLink or self.link
 
 
 class Resume(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kind"):
@@ -86,6 +98,21 @@ class Resume(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kin
     offset: int
     #: The client's number of this attempt, greater for each; 0: it doesn't number them.
     attempt: int = 0
+    #: See `Join.stateFormat`.
+    stateFormat: str = ""
+    #: The version of the state that the client has; `None`: it has no state; -1: it has one of some version.
+    stateVersion: int | None = None
+
+
+def askedAgain(arrival: Join | Resume, link: str, ref: int | None) -> Join | Resume:
+    """
+    Return a request as it is passed on to the next owner of its room, with another link.
+
+    The client may have joined already, and not have been told; see `Join.isAgain`.
+    """
+    if isinstance(arrival, Join):
+        return replace(arrival, link=link, ref=ref, isAgain=True, firstLink=arrival.joinLink)
+    return replace(arrival, link=link, ref=ref)
 
 
 class Refused(Struct, frozen=True, array_like=True):
@@ -94,3 +121,8 @@ class Refused(Struct, frozen=True, array_like=True):
     code: str
     message: str = ""
     details: Any = None
+
+    @classmethod
+    def of(cls, error: RoomError) -> Refused:
+        """Return an error as a refusal."""
+        return cls(error.code, error.message, error.details)

@@ -71,4 +71,21 @@ class ListMembers(Struct, frozen=True, array_like=True, tag_field="kind"):
     after: int
 
 
-Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave | ListMembers
+class WantState(Struct, frozen=True, array_like=True, tag_field="kind"):
+    """
+    The edge asks for what its client has missed of the state of the room: the client was too slow, and has
+    received now what was sent to it. The owner answers with a `StatePatch` or a `StateFull`.
+    """
+
+    #: See `Resume.stateVersion`.
+    version: int | None = None
+
+
+Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave | ListMembers | WantState
+
+
+def withoutData(frame: Send | Call) -> Send | Call:
+    """Return a copy of a frame without its data, to refuse it later."""
+    if type(frame) is Call:
+        return Call(frame.ref, frame.type, b"", frame.n)
+    return Send(frame.type, b"", frame.n)

@@ -12,7 +12,7 @@ They are neither compared nor encoded, and don't cross to another process.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -29,6 +29,9 @@ class Dialect(Protocol):
 
 class Item(Struct, frozen=True):
     """Something that a room, or the edge, sends to clients."""
+
+    #: Whether the session sends it in another way than as one message that is the same for all clients.
+    isSpecial: ClassVar[bool] = False
 
     @property
     def isVolatile(self) -> bool:
@@ -105,6 +108,8 @@ class Message(SharedItem, frozen=True, array_like=True, tag_field="kind"):
 class Replay(Item, frozen=True, array_like=True, tag_field="kind"):
     """Earlier messages for one member that joins or resumes, sent together."""
 
+    isSpecial: ClassVar[bool] = True
+
     messages: tuple[Message, ...]
 
 
@@ -159,6 +164,12 @@ class Joined(Item, frozen=True, array_like=True, tag_field="kind"):
     #: the others.
     memberCount: int | None = None
     membersAfter: int | None = None
+    #: The version of the room's state that the client has when it has received what follows. `None`: the room
+    #: has no state, or the client has not asked for it.
+    stateVersion: int | None = None
+    #: What describes the state, in its format: a payload, or the handshake of Colyseus. Empty if the client
+    #: has it already.
+    schema: bytes = b""
 
 
 class PresenceChange(SharedItem, frozen=True, array_like=True, tag_field="kind"):
@@ -190,6 +201,54 @@ class Ack(Item, frozen=True, array_like=True, tag_field="kind"):
     n: int
 
 
+class StateFull(Item, frozen=True, array_like=True, tag_field="kind"):
+    """The whole state of a room, as one member sees it."""
+
+    isSpecial: ClassVar[bool] = True
+
+    room: str
+    version: int
+    data: bytes
+
+
+class StatePatch(SharedItem, frozen=True, array_like=True, tag_field="kind"):
+    """
+    What has changed in the state of a room, for all members that see the same.
+
+    It takes a client from any version between `since` and `version` to `version`. It is no log entry and not
+    volatile: it stays in order with the other items, and edges leave it out for clients that are too slow.
+    These get one patch for all that they have missed; see `WantState`.
+    """
+
+    isSpecial: ClassVar[bool] = True
+
+    room: str
+    since: int
+    version: int
+    data: bytes
+
+
+class StatePatches(Item, frozen=True, array_like=True, tag_field="kind"):
+    """
+    What has changed in the state of a room, for the members on one node that have views of their own.
+
+    An edge makes the `StatePatch` of each: `data`, which all see, and then the bytes in `own`.
+    """
+
+    isSpecial: ClassVar[bool] = True
+
+    room: str
+    since: int
+    version: int
+    data: bytes
+    #: By link; members that are missing see nothing more.
+    own: dict[str, bytes]
+
+
+#: The items of the state.
+StateItem = StateFull | StatePatch | StatePatches
+
+
 # -- made by the edge
 
 
@@ -206,6 +265,25 @@ class RequestReply(Item, frozen=True):
 
     ref: int
     data: Any = None
+
+
+class Notified(Item, frozen=True):
+    """The client gets the notifications after `n` from now on; `dropped` ones before that are lost."""
+
+    epoch: str
+    n: int
+    dropped: int
+
+
+class Notify(Item, frozen=True):
+    """A notification for the client's user; one without an epoch is not queued."""
+
+    epoch: str | None
+    n: int
+    type: str
+    data: bytes
+    #: How many are lost between the one before and this one.
+    dropped: int
 
 
 class Bye(Item, frozen=True):

@@ -47,10 +47,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from .arrivals import Join, Refused, Resume
-from .asks import Command
+from .asks import Command, Once
 from .commands import Frame
 from .items import Item
 from .listing import Listing, Order
+from .meters import EngineMeters
+from .nodecalls import NodeCalls
+from .nodes import ListedRoom, NodeInfo, StrandedRoom
+from .notices import Notices
 from .records import Loaded, Record
 
 #: The most seconds that a request waits for a room that is created for another one.
@@ -122,8 +126,8 @@ class Journal(Protocol):
         The owner then gets `lost` with 4101, unless the room can have only one owner; nothing happens then.
         """
 
-    def release(self) -> Deferred[None]:
-        """The room has ended: delete its records."""
+    def release(self) -> Deferred[bool]:
+        """Delete the records, since the room has ended. `False`: another owner has them, or may get them."""
 
 
 class Owner(Protocol):
@@ -167,17 +171,28 @@ class RoomHost(Owner, Protocol):
     def listing(self) -> Listing:
         """The listing of the room now."""
 
-    async def open(self) -> None:
-        """Claim the room and let clients join. Raises `RoomError` if the room can't be opened."""
+    @property
+    def connected(self) -> int:
+        """How many clients are connected to the room, or are joining it."""
+
+    async def open(self, once: Once | None = None) -> None:
+        """
+        Claim the room and let clients join.
+
+        Args:
+            once: The key of the request that creates the room, if it has one.
+
+        Raises:
+            RoomError: The room can't be opened.
+        """
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """Join or resume; a room that is not open yet is waited for."""
 
     async def move(self, mustSave: bool = False) -> bool:
         """
-        Prepare the room for its next owner, before its journal is handed over.
-
-        Nothing more is handled or logged then. What is still running is cancelled after half a second.
+        Prepare the room for its next owner, before its journal is handed over: nothing more is handled or
+        logged then, and what is still running is cancelled after half a second.
 
         Args:
             mustSave: Whether the room stays as it is if it can't be saved.
@@ -218,45 +233,12 @@ class HostFactory(Protocol):
 
     def setServing(self, isServing: bool) -> None:
         """
-        Say whether the engine can serve rooms here.
-
-        If not, and that has lasted for a while, clients are disconnected and refused, so that they connect to
-        another node.
+        Say whether the engine can serve rooms here. If not, and that has lasted for a while, clients are
+        disconnected and refused, so that they connect to another node.
         """
 
     def hostEnded(self, host: RoomHost) -> None:
         """An owner has ended, or has lost its room."""
-
-
-class ListedRoom(NamedTuple):
-    """A room, and the node that has it."""
-
-    listing: Listing
-    #: The id of the node.
-    node: str
-
-
-class NodeInfo(NamedTuple):
-    """A node: one of the servers that share rooms."""
-
-    #: Its id, which is new at each start.
-    id: str
-    #: The name of its host, and the id of its process there; empty and 0: not known yet.
-    host: str = ""
-    pid: int = 0
-
-
-class StrandedRoom(NamedTuple):
-    """A room that this server could not open, and that no other server has."""
-
-    room: str
-    #: The name under which it was registered, and the key of its application.
-    name: str
-    application: str
-    #: Why it could not be opened. The log has more.
-    why: str
-    #: In how many seconds this server tries again.
-    retrySeconds: float
 
 
 class Made(NamedTuple):
@@ -301,10 +283,19 @@ class Engine(Protocol):
     def listed(self, name: str) -> Deferred[list[ListedRoom]]:
         """Return all rooms of a name, private ones too, with their nodes. The listings may be out of date."""
 
-    def create(self, name: str, options: Mapping[str, Any]) -> Deferred[str]:
+    def create(self, name: str, options: Mapping[str, Any], once: Once | None = None) -> Deferred[str]:
         """
-        Create a room. Fires with its id when it is open; fails with `RoomError`: `full` if there are as many
-        rooms of the name as there may be.
+        Create a room.
+
+        Args:
+            name: The name that the room is registered under.
+            options: Its options.
+            once: If it is given, the id of the room is `keyedRoom(name, once.key)`.
+
+        Returns:
+            A Deferred of the room's id, which fires when the room is open. It fails with `RoomError`: `full`
+            if there are as many rooms of the name as there may be; with a key, `unavailable` if there is a
+            room of that id (see `running`), and for a day after it has ended `roomGone`.
         """
 
     def make(
@@ -337,9 +328,8 @@ class Engine(Protocol):
 
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused]:
         """
-        Join or resume. The room's items may reach `outlet` before the Deferred fires.
-
-        If the room has lost its owner, the engine finds another one first, and all requests wait for that.
+        Join or resume. The room's items may reach `outlet` before the Deferred fires. If the room has lost
+        its owner, the engine finds another one first, and all requests wait for that.
         """
 
     def ask(self, room: str, command: Command) -> Deferred[Any]:
@@ -356,8 +346,33 @@ class HandoverFailed(Exception):
     """Another node could not take over a room, so that this node can't leave."""
 
 
+class NoTakers(HandoverFailed):
+    """
+    All nodes that should get the rooms leave too, so that the rooms stay where they are.
+
+    Attributes:
+        given: How many rooms were given away before that.
+    """
+
+    def __init__(self, given: int) -> None:
+        super().__init__("all nodes that should get the rooms leave too")
+        self.given = given
+
+
 class EngineService(Protocol):
     """The engine of a whole server: what `Server(engine=...)` takes."""
+
+    @property
+    def notices(self) -> Notices:
+        """The notifications of users."""
+
+    @property
+    def nodeCalls(self) -> NodeCalls:
+        """What the servers ask one another."""
+
+    @property
+    def meters(self) -> EngineMeters:
+        """What the engine has counted."""
 
     def rooms(self, application: str, factory: HostFactory) -> Engine:
         """
@@ -389,7 +404,8 @@ class EngineService(Protocol):
 
         Returns:
             A Deferred of the number of rooms that were given away. It fails with `HandoverFailed` if a node
-            can't be reached or can't open a room; rooms are then opened here as before.
+            can't be reached or can't open a room, and with `NoTakers` if all of these nodes leave too; rooms
+            are then opened here as before.
         """
 
     def stay(self) -> None:

@@ -78,6 +78,10 @@ class MemberRecord(Struct, frozen=True, array_like=True, tag_field="kind"):
     offset: int = 0
     #: The number of the attempt by which the member resumed; see `Resume.attempt`.
     attempt: int = 0
+    #: The link of the request by which the member has joined, and the reserved seat that it has taken, until
+    #: it resumes. If its edge sends the request again, the client has not been told of this membership.
+    joinLink: str = ""
+    usedSeat: SeatReserved | None = None
 
 
 class MemberRemoved(Struct, frozen=True, array_like=True, tag_field="kind"):
@@ -108,6 +112,8 @@ class SeatReserved(Struct, frozen=True, array_like=True, tag_field="kind"):
     userId: str | None = None
     #: For how long the seat is reserved; 0: the reservation has ended.
     seconds: float = 0.0
+    #: The options with which the client joins; `None`: it chooses them when it joins. See `TellSeat`.
+    options: Mapping[str, Any] | None = None
 
 
 class Checkpoint(Struct, frozen=True, array_like=True, tag_field="kind"):
@@ -116,9 +122,49 @@ class Checkpoint(Struct, frozen=True, array_like=True, tag_field="kind"):
     #: The version of the data, by which the class of the room recognises data that an earlier class saved.
     version: int
     data: bytes
+    #: The declared state of the room; empty: it has none.
+    state: bytes = b""
 
 
-Record = Entry | MemberRecord | MemberRemoved | Handled | SeatReserved | Listing | Checkpoint
+class Answered(Struct, frozen=True, array_like=True, tag_field="kind"):
+    """A command that is carried out only once has been carried out; see `Once`."""
+
+    key: str
+    digest: bytes
+    #: The answer, which is plain data. It is stored as it is, the token of a reserved seat too, since it is
+    #: given again.
+    answer: Any = None
+    #: When, in seconds of the owner's clock; see `Entry.at`.
+    at: float = 0.0
+
+
+class AnswersForgotten(Struct, frozen=True, array_like=True, tag_field="kind"):
+    """The answers with these keys aren't kept any more."""
+
+    keys: tuple[str, ...]
+
+
+class CreatedBy(Struct, frozen=True, array_like=True, tag_field="kind"):
+    """
+    The room was created by a request that is carried out only once; see `Once`. It is the room's first
+    record.
+    """
+
+    digest: bytes
+
+
+Record = (
+    Entry
+    | MemberRecord
+    | MemberRemoved
+    | Handled
+    | SeatReserved
+    | Listing
+    | Checkpoint
+    | Answered
+    | AnswersForgotten
+    | CreatedBy
+)
 
 
 class Loaded(Struct, frozen=True):
@@ -133,3 +179,5 @@ class Loaded(Struct, frozen=True):
     #: The members that were expelled a short time ago.
     removed: tuple[MemberRemoved, ...] = ()
     checkpoint: Checkpoint | None = None
+    answered: tuple[Answered, ...] = ()
+    createdBy: CreatedBy | None = None

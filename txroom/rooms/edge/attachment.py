@@ -17,10 +17,17 @@ from __future__ import annotations
 import secrets
 from typing import Protocol
 
-from ..contract.arrivals import Join, Resume
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ...core.awaitables import clearTraceback
+from ...core.codes import CloseCode, ErrorCode
+from ...protocol.errors import RoomError
+from ..contract.arrivals import Join, Refused, Resume
 from ..contract.commands import Frame
-from ..contract.items import Error, Item, Joined
+from ..contract.items import Error, Item, Joined, Reply
 from ..contract.ports import Link
+from .stateflow import StateFlow
 
 #: The most frames that are queued until there is a link, and the most bytes of their data. If there are more,
 #: the attachment ends and the client has to resume.
@@ -34,8 +41,8 @@ class AttachedSession(Protocol):
     #: Whether the client has left all rooms for good.
     isGone: bool
 
-    def joined(self, attachment: Attachment) -> None:
-        """Note that the client has joined the room."""
+    def joined(self, attachment: Attachment, isRecovered: bool) -> None:
+        """Note that the client has joined or resumed, and whether it gets all messages that it missed."""
 
     def say(self, item: Item, isVolatile: bool = False) -> None:
         """Send an item to the client."""
@@ -58,6 +65,7 @@ class Attachment:
         "_waitingSize",
         "arrival",
         "asked",
+        "calls",
         "error",
         "id",
         "isBroken",
@@ -65,12 +73,23 @@ class Attachment:
         "isJoined",
         "isLeaving",
         "link",
+        "others",
         "ref",
         "room",
         "session",
+        "stateAsked",
+        "states",
     )
 
-    def __init__(self, session: AttachedSession, ref: int | None, how: str, what: str) -> None:
+    def __init__(
+        self,
+        session: AttachedSession,
+        ref: int | None,
+        how: str,
+        what: str,
+        stateFormat: str = "",
+        stateVersion: int | None = None,
+    ) -> None:
         #: The edge's id of the attachment, by which the room addresses the client.
         self.id = secrets.token_urlsafe(12)
         self.session = session
@@ -80,15 +99,23 @@ class Attachment:
         self.arrival: Join | Resume | None = None
         #: How the client asked to join, and the name or id that it asked for.
         self.asked = (how, what)
+        #: The format in which it gets the state of the room, and the version that it has; see `Resume`.
+        self.stateAsked = (stateFormat, stateVersion)
+        #: The state of the room; `None`: the client doesn't want it.
+        self.states = StateFlow(stateVersion) if stateFormat else None
         #: The room's id, once it is known.
         self.room = ""
         self.link: Link | None = None
+        #: Later requests on the same connection to join the same room, which are answered together with it.
+        self.others: tuple[Attachment, ...] = ()
         self.isJoined = False
         #: Whether the client has asked to leave.
         self.isLeaving = False
         self.isEnded = False
         #: Whether the edge has ended it and must still tell the owner.
         self.isBroken = False
+        #: The refs of the calls without a number that the room has not answered.
+        self.calls: set[int] = set()
         #: The code of the error that the client got in place of `joined`.
         self.error: str | None = None
         #: The frames that the client sent after `joined`, before there was a link, and the bytes of their
@@ -107,12 +134,33 @@ class Attachment:
             self._waiting.clear()
             self.session.broken(self)
 
+    def called(self, ref: int) -> None:
+        """
+        The client makes a call without a number. Nobody repeats it, so if the room gets another owner before
+        it has answered, the edge has to.
+        """
+        if len(self.calls) < MAX_WAITING:
+            self.calls.add(ref)
+
+    def answered(self, item: Item) -> None:
+        """Note that an item is sent to the client, which may answer one of `calls`."""
+        if type(item) is Reply or type(item) is Error:
+            self.calls.discard(-1 if item.ref is None else item.ref)
+
+    def unanswered(self, code: int) -> list[Error]:
+        """Return the answers to `calls`, now that the room has ended the attachment with that code."""
+        calls, self.calls = self.calls, set()
+        if code < CloseCode.SHUTTING_DOWN:
+            return []  # the membership has ended, and all calls with it
+        text, details = "the room has another owner now", {"mayHaveHappened": True}
+        return [Error(ref, self.room, ErrorCode.UNAVAILABLE, text, details) for ref in sorted(calls)]
+
     def takes(self, item: Item) -> bool:
         """Return whether to send an item of the room that arrives while the client is joining."""
         if type(item) is Joined:
             self.isJoined = True
             self.arrival = None
-            self.session.joined(self)
+            self.session.joined(self, item.recovered)
         elif type(item) is Error:
             self.error = item.code
         return not item.isVolatile  # a volatile item has overtaken `joined`
@@ -131,3 +179,15 @@ class Attachment:
         waiting, self._waiting = self._waiting, []
         for frame in waiting:
             link.submit(frame)
+
+
+async def linkOf(asked: Deferred[Link | Refused], log: Logger) -> Link | Refused:
+    """Return the result of a request; an error becomes a `Refused`."""
+    try:
+        return await asked
+    except RoomError as error:
+        clearTraceback(error)
+        return Refused.of(error)
+    except Exception:
+        log.failure("a request of a client failed")
+        return Refused(ErrorCode.INTERNAL)

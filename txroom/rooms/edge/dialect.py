@@ -39,10 +39,14 @@ from ..contract.items import (
     Left,
     MembersPage,
     Message,
+    Notified,
+    Notify,
     PresenceChange,
     Reply,
     RequestReply,
     RoomCall,
+    StateFull,
+    StatePatch,
 )
 
 
@@ -72,10 +76,10 @@ _WITH_REF = frozenset(
 _TO_ROOM = {"send": (1, 0, 4), "call": (2, 1, 5), "reply": (1, 2, 0)}
 #: The names of the elements after the kind.
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "join": ("ref", "name", "options"),
-    "create": ("ref", "name", "options"),
-    "joinOnly": ("ref", "name", "options"),
-    "joinById": ("ref", "room", "options"),
+    "join": ("ref", "name", "options", "features"),
+    "create": ("ref", "name", "options", "features"),
+    "joinOnly": ("ref", "name", "options", "features"),
+    "joinById": ("ref", "room", "options", "features"),
     "rooms": ("ref", "name", "filter"),
     "send": ("room", "type", "data", "n"),
     "call": ("ref", "room", "type", "data", "n"),
@@ -309,7 +313,19 @@ def _joined(dialect: FrameDialect, item: Joined) -> tuple[Any, ...]:
     }
     if item.memberCount is not None:
         membership |= {"memberCount": item.memberCount, "membersAfter": item.membersAfter}
+    if item.stateVersion is not None:
+        membership["stateVersion"] = item.stateVersion
+    if item.schema:
+        membership["schema"] = dialect.part(item.schema)
     return ("joined", item.ref, item.room, membership)
+
+
+def _state(dialect: FrameDialect, item: StateFull) -> tuple[Any, ...]:
+    return ("state", item.room, item.version, item.data)
+
+
+def _patch(dialect: FrameDialect, item: StatePatch) -> tuple[Any, ...]:
+    return ("patch", item.room, item.since, item.version, item.data)
 
 
 def _left(dialect: FrameDialect, item: Left) -> tuple[Any, ...]:
@@ -318,6 +334,14 @@ def _left(dialect: FrameDialect, item: Left) -> tuple[Any, ...]:
 
 def _bye(dialect: FrameDialect, item: Bye) -> tuple[Any, ...]:
     return ("bye", item.code, item.retryAfter)
+
+
+def _notified(dialect: FrameDialect, item: Notified) -> tuple[Any, ...]:
+    return ("notified", item.epoch, item.n, item.dropped)
+
+
+def _notify(dialect: FrameDialect, item: Notify) -> tuple[Any, ...]:
+    return ("notify", item.epoch, item.n, item.type, dialect.part(item.data), item.dropped)
 
 
 #: The functions that make the array of an item, by its type.
@@ -331,8 +355,12 @@ _ARRAYS: dict[type[Item], Callable[[FrameDialect, Any], tuple[Any, ...]]] = {
     PresenceChange: _presence,
     MembersPage: _membersPage,
     Joined: _joined,
+    StateFull: _state,
+    StatePatch: _patch,
     Left: _left,
     Bye: _bye,
+    Notified: _notified,
+    Notify: _notify,
 }
 
 

@@ -17,8 +17,10 @@ from ...protocol.errors import BadFrame, RoomError
 from ..contract.commands import Call, CallFailed, CallReply, Leave, ListMembers, Send
 from ..contract.items import Error, RequestReply
 from ..contract.listing import Listing
+from ..contract.notices import Place
 from .dialect import FrameDialect, UnreadableMessage
 from .matchmaker import JoinMethod
+from .notifier import Notifier
 from .services import EdgeServices
 from .session import RoomSession
 
@@ -29,6 +31,10 @@ REQUEST_RATE = 2.0
 REQUEST_BURST = 40.0
 #: The most rooms in the answer to `rooms`; a filter finds the others.
 MAX_LISTINGS = 100
+
+#: The key in the query of a path that asks for the state, and the formats of it.
+STATE_OF_PATH = "txroom.state"
+NATIVE = "native"
 
 _JOIN_METHODS: dict[type, JoinMethod] = {
     frames.JoinFrame: JoinMethod.JOIN_OR_CREATE,
@@ -42,6 +48,8 @@ class FrameSession(RoomSession):
 
     dialect: FrameDialect
     canResume = True
+    #: Sends the notifications of the user, if the client has asked for them.
+    _notifier: Notifier | None = None
 
     def __init__(self, services: EdgeServices, connection: Connection, dialect: FrameDialect) -> None:
         super().__init__(services, connection, dialect)
@@ -58,6 +66,9 @@ class FrameSession(RoomSession):
                 self.submit(frame.room, None, Send(frame.type, bytes(frame.data), frame.n))
             elif type(frame) is frames.CallFrame:
                 command = Call(frame.ref, frame.type, bytes(frame.data), frame.n)
+                attachment = self.attachmentOf(frame.room)
+                if frame.n is None and attachment is not None:
+                    attachment.called(frame.ref)
                 self.submit(frame.room, frame.ref, command)
             else:
                 _HANDLERS[type(frame)](self, frame)
@@ -83,6 +94,18 @@ class FrameSession(RoomSession):
         elif error.isStrike and self._misuse.add(self.services.clock.seconds()):
             self.close(CloseCode.MISUSE, "too many bad frames")
 
+    # -- in the room of the path
+
+    def optionsOfPath(self) -> dict[str, Any]:
+        """Return the options of a join by path, without what the client asks for besides."""
+        options = super().optionsOfPath()
+        options.pop(STATE_OF_PATH, None)
+        return options
+
+    def stateFormatOfPath(self) -> str:
+        """Return the format in which a client that joins by its path gets the state."""
+        return NATIVE if self.connection.handshake.query.get(STATE_OF_PATH) == "1" else ""
+
     # -- to a room
 
     def _reply(self, frame: frames.ReplyFrame) -> None:
@@ -105,16 +128,20 @@ class FrameSession(RoomSession):
     def _join(self, frame: frames.JoinFrame | frames.JoinOnlyFrame | frames.CreateFrame) -> None:
         if self._mayAsk(frame.ref):
             options = self.dialect.options(frame.options, "options", frame.ref)
-            self.requestJoin(_JOIN_METHODS[type(frame)], frame.name, options, frame.ref)
+            format = _formatOf(frame.features)
+            self.requestJoin(_JOIN_METHODS[type(frame)], frame.name, options, frame.ref, format)
 
     def _joinById(self, frame: frames.JoinByIdFrame) -> None:
         if self._mayAsk(frame.ref):
             options = self.dialect.options(frame.options, "options", frame.ref)
-            self.joinById(frame.room, options, frame.ref)
+            self.joinById(frame.room, options, frame.ref, _formatOf(frame.features))
 
     def _resume(self, frame: frames.ResumeFrame) -> None:
         if self._mayAsk(frame.ref):
-            self.resume(frame.room, frame.token, frame.epoch, frame.offset, frame.ref, frame.attempt)
+            format, version = _formatOf(frame.features), frame.features.stateVersion
+            self.resume(
+                frame.room, frame.token, frame.epoch, frame.offset, frame.ref, frame.attempt, format, version
+            )
 
     def _query(self, frame: frames.RoomsFrame) -> None:
         if not self._mayAsk(frame.ref):
@@ -136,7 +163,27 @@ class FrameSession(RoomSession):
         if self._mayAsk(frame.ref):
             self.submit(frame.room, frame.ref, ListMembers(frame.ref, frame.after))
 
-    def _mayAsk(self, ref: int) -> bool:
+    def _notify(self, frame: frames.NotifyFrame) -> None:
+        place = Place(frame.epoch, frame.n) if frame.epoch else None
+        if self._notifier is not None:
+            self._notifier.acknowledged(place)
+        elif self._mayAsk(None):
+            try:
+                user = self.services.users.idOf(self.connection.user)
+            except RoomError as error:
+                self.say(Error(None, None, error.code, error.message, error.details))
+            else:
+                notices = self.services.users.notices
+                clock, say = self.services.clock, self.say
+                self._notifier = Notifier(notices, clock, say, user, frame.device or "", place)
+                self._notifier.start()
+
+    def _part(self, hasLeft: bool = False) -> None:
+        super()._part(hasLeft)
+        if self._notifier is not None:
+            self._notifier.stop()
+
+    def _mayAsk(self, ref: int | None) -> bool:
         """Return whether the client may make one more expensive request; if not, refuse it."""
         if self._requests.take(self.services.clock.seconds()):
             return True
@@ -157,7 +204,13 @@ _HANDLERS: dict[type, Callable[[FrameSession, Any], None]] = {
     frames.RoomsFrame: FrameSession._query,
     frames.MembersFrame: FrameSession._members,
     frames.PingFrame: FrameSession._ping,
+    frames.NotifyFrame: FrameSession._notify,
 }
+
+
+def _formatOf(features: frames.Features) -> str:
+    """Return the format of the state for a client; see `Join.stateFormat`."""
+    return NATIVE if features.state else ""
 
 
 def publicListing(listing: Listing) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -19,7 +19,7 @@ from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ..contract.arrivals import Refused
 from ..contract.listing import Listing
-from ..contract.ports import Engine, Link, Made
+from ..contract.ports import Engine, Made
 from ..matching import wantedBy
 from .ports import Registered, Registry
 
@@ -36,8 +36,9 @@ _NEXT = frozenset(
     }
 )
 
+_T = TypeVar("_T")
 #: Takes a seat in a room; the second argument is whether the room was created for this client.
-Attach = Callable[[str, bool], Deferred[Link | Refused]]
+Attach = Callable[[str, bool], Deferred[_T | Refused]]
 
 
 class JoinMethod(Enum):
@@ -75,9 +76,9 @@ class Matchmaker:
         method: JoinMethod,
         name: str,
         options: Mapping[str, Any],
-        attach: Attach,
+        attach: Attach[_T],
         mayCreate: Callable[[], None] = lambda: None,
-    ) -> Link | Refused:
+    ) -> _T | Refused:
         """
         Give a client a seat in a room of that name.
 
@@ -85,7 +86,7 @@ class Matchmaker:
             method: Whether to join a room, to create one, or to create one if there is none.
             name: The name of the room.
             options: The options of the client's request.
-            attach: Takes the seat.
+            attach: Takes the seat; its result is returned.
             mayCreate: Called before a room is created; raises `RoomError` to prevent that.
 
         Raises:
@@ -158,9 +159,9 @@ class Matchmaker:
         self,
         registered: Registered,
         options: Mapping[str, Any],
-        attach: Attach,
+        attach: Attach[_T],
         mayCreate: Callable[[], None],
-    ) -> Link | Refused:
+    ) -> _T | Refused:
         """Create a room for a client, for which no other client waits, and take its seat."""
         made = await self._make(registered, options, None, mayCreate)
         if isinstance(made, Refused):
@@ -182,7 +183,7 @@ class Matchmaker:
             return await make(registered.name, options, key, registered.seats, mayCreate, tried)
         except RoomError as error:
             clearTraceback(error)
-            return Refused(error.code, error.message, error.details)
+            return Refused.of(error)
 
 
 def keyFor(filters: Mapping[str, Any]) -> str:

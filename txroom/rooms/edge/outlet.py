@@ -34,6 +34,8 @@ class EdgeOutlet:
         for link in links:
             attachment = attachments.get(link)
             if attachment is not None and (attachment.isJoined or attachment.takes(item)):
+                if attachment.calls:
+                    attachment.answered(item)
                 try:
                     attachment.session.say(item, isVolatile)
                 except Exception:

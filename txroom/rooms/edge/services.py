@@ -12,9 +12,11 @@ from twisted.logger import Logger
 
 from ...core.handshake import Handshake
 from ..contract.ports import Engine
+from ..meters import RoomMeters
 from .addresslimit import AddressLimit
 from .matchmaker import Matchmaker
 from .outlet import EdgeOutlet
+from .users import EdgeUsers
 
 
 @attrs.frozen(kw_only=True)
@@ -26,10 +28,13 @@ class EdgeServices:
     engine: Engine
     outlet: EdgeOutlet
     matchmaker: Matchmaker
+    #: Who the users of connections are, and their notifications.
+    users: EdgeUsers
     #: Limits for each client address: of rooms that its clients create, and of clients that join by their
     #: path.
     creations: AddressLimit
     arrivals: AddressLimit
+    meters: RoomMeters
     #: The most bytes queued for a client; with more, its volatile messages are dropped.
     volatileLimit: int
     #: Called when a client is refused, with the error's code, how the client asked and for what, and its

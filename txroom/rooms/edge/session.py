@@ -10,46 +10,42 @@ A session has three states, one after another:
 - *gone*: the session has given up all its rooms for good; the client may resume them in a new session. If a
   room answers a request with a link now, the session drops that link.
 
-`close`, and `say` for a slow client, lead from open to mute. When the connection is closed or lost, the
-session is gone.
+`close`, and `say` for a slow client, lead from open to mute, and the end of the connection leads to gone.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from ...core.awaitables import clearTraceback
-from ...core.codes import CloseCode, ErrorCode, ReadyState, SendStatus
+from ...core.codes import CloseCode, ErrorCode, ReadyState
 from ...core.connection import Connection
 from ...protocol.closecodes import MOVED, closeCodeOf, shortened
 from ...protocol.errors import RoomError
-from ...protocol.limits import MAX_NUMBER
-from ..contract.arrivals import Join, Refused, Request, Resume
-from ..contract.commands import Frame, ListMembers
-from ..contract.items import Bye, Error, Item, Left, Replay
+from ..contract.arrivals import Join, Refused, Resume, askedAgain
+from ..contract.commands import Frame
+from ..contract.items import Error, Left
 from ..contract.ports import Link
-from ..plain import plainOptions, plainUser, queryOptions
-from .attachment import Attachment
+from ..plain import queryOptions
+from .arriving import joinOf, resumeOf
+from .attachment import Attachment, linkOf
+from .departing import Departure, goodbye
+from .formerrooms import FormerRooms
 from .matchmaker import JoinMethod
 from .pathreturn import PathReturn
 from .ports import Dialect
-from .replaying import sendReplay
 from .services import EdgeServices
+from .speaking import SpeakingSession
 
 #: The most rooms that one connection may be in.
 MAX_ROOMS = 16
 
-DROPPED = SendStatus.DROPPED  # for the hot path: looking up a member of an enumeration is slow
 
-
-class RoomSession:
+class RoomSession(SpeakingSession):
     """
     One client, in any number of rooms.
 
@@ -68,23 +64,19 @@ class RoomSession:
     canResume = False
 
     def __init__(self, services: EdgeServices, connection: Connection, dialect: Dialect) -> None:
-        self.services = services
-        self.connection = connection
-        self.dialect = dialect
-        #: Whether nothing more is sent to the client, and its messages are ignored.
-        self.isMute = False
+        super().__init__(services, connection, dialect)
         #: Whether this session has given up all its rooms for good. The client may resume them in a new one.
         self.isGone = False
         #: Whether the client closed the connection with 1000, so that it leaves its rooms and can't resume.
         self._hasLeft = False
-        #: The attachments that haven't ended, by link, and those of them that have joined, by room.
+        #: The attachments that haven't ended, by link.
         self._attachments: dict[str, Attachment] = {}
-        self._rooms: dict[str, Attachment] = {}
         self._byPath: Attachment | None = None
         #: Set while the client is expected to resume the room of its path.
         self._pathReturn: PathReturn | None = None
-        #: The last rooms that ended the client's membership; the client may not have got `Left` yet.
-        self._left: deque[str | None] = deque(maxlen=MAX_ROOMS)
+        #: The last rooms that ended the membership; the client may not have got `Left` yet.
+        self._left = FormerRooms(MAX_ROOMS)
+        self._departure: Departure | None = None
 
     # -- what the client sends
 
@@ -93,29 +85,29 @@ class RoomSession:
         raise NotImplementedError
 
     def attachmentOf(self, room: str | None) -> Attachment | None:
-        """
-        Return the attachment to a joined room by the room's id; `None` is the room of the client's path.
-        """
-        return self._byPath if room is None else self._rooms.get(room)
+        """Return the attachment to a joined room by its id; `None` is the room of the client's path."""
+        return self._byPath if room is None else self.rooms.get(room)
 
     def submit(self, room: str | None, ref: int | None, frame: Frame) -> None:
         """
         Pass a command of the client to a room. Called for every message.
 
-        A client that isn't in the room gets an error. If the room has just ended the membership, the frame is
-        ignored, since the client may have sent it before it got `Left`.
+        A client that isn't in the room gets an error. If the room has just ended the membership, the client
+        may have sent the frame before it got `Left`; see `FormerRooms`.
 
         Args:
             room: The room's id; `None`: the room of the client's path.
             ref: The number that the client gave its request, for the error; `None`: it is not a request.
             frame: The command.
         """
-        attachment = self._byPath if room is None else self._rooms.get(room)
+        attachment = self._byPath if room is None else self.rooms.get(room)
         if attachment is not None:
             (attachment.link or attachment).submit(frame)
-        elif room in self._left and type(frame) is ListMembers:
-            self.say(Error(ref, None, ErrorCode.UNAVAILABLE))
-        elif room not in self._left:
+        elif room in self._left:
+            error = self._left.submit(room, ref, frame)
+            if error is not None:
+                self.say(error)
+        else:
             self.say(Error(ref, room, ErrorCode.NO_SUCH_ROOM, "not in that room"))
 
     def hasJustLeft(self, room: str | None) -> bool:
@@ -131,23 +123,37 @@ class RoomSession:
         The connection is closed if the client is refused, and when the membership ends. The Deferred fires
         when the request has been answered.
         """
-        attachment = self._byPath = Attachment(self, None, "path", name)
         try:
             address = self.connection.handshake.peerNetwork
             self.services.arrivals.take(address, self.services.clock.seconds())
             options = self.optionsOfPath()
         except RoomError as error:
-            self._expect(attachment)
-            self._settle(attachment, Refused(error.code, error.message, error.details))
-            return succeed(None)
+            attachment = self._byPath = Attachment(self, None, "path", name)
+            return self._refuseJoin(attachment, error)
+        attachment = self._byPath = Attachment(self, None, "path", name, self.stateFormatOfPath())
         return self._run(self._place(attachment, JoinMethod.JOIN_OR_CREATE, name, options), None)
+
+    def _refuseJoin(self, attachment: Attachment, error: RoomError) -> Deferred[None]:
+        """Refuse a client before any room is asked."""
+        self._expect(attachment)
+        self._settle(attachment, Refused.of(error))
+        return succeed(None)
 
     def optionsOfPath(self) -> dict[str, Any]:
         """Return the options of a join by path: the query string. Raises `RoomError` if it is too long."""
         return queryOptions(self.connection.handshake)
 
+    def stateFormatOfPath(self) -> str:
+        """Return the format in which a client that joins by its path gets the state; see `Join`."""
+        return ""
+
     def requestJoin(
-        self, method: JoinMethod, name: str, options: Mapping[str, Any], ref: int | None
+        self,
+        method: JoinMethod,
+        name: str,
+        options: Mapping[str, Any],
+        ref: int | None,
+        stateFormat: str = "",
     ) -> Deferred[None]:
         """
         Ask for a seat in a room of that name.
@@ -161,41 +167,38 @@ class RoomSession:
             name: The name of the room.
             options: The options of the join.
             ref: The number that the client gave its request, for the answer.
+            stateFormat: The format in which the client gets the state of the room; see `Join`.
         """
         if not self._mayEnter(ref):
             return succeed(None)
-        attachment = Attachment(self, ref, method.value, name)
+        attachment = Attachment(self, ref, method.value, name, stateFormat)
         return self._run(self._place(attachment, method, name, options), ref)
 
-    def joinById(self, room: str, options: Mapping[str, Any], ref: int | None) -> Deferred[None]:
+    def joinById(
+        self, room: str, options: Mapping[str, Any], ref: int | None, stateFormat: str = ""
+    ) -> Deferred[None]:
         """Ask for a seat in the room with that id. The Deferred fires when the request has been answered."""
         if not self._mayEnter(ref):
             return succeed(None)
-        attachment = Attachment(self, ref, "joinById", room)
-        return self._run(self._attach(attachment, partial(self._joinOf, attachment, room, options)), ref)
+        attachment = Attachment(self, ref, "joinById", room, stateFormat)
+        return self._run(self._attach(attachment, partial(joinOf, self, attachment, room, options)), ref)
 
     def resume(
-        self, room: str, token: str, epoch: str, offset: int, ref: int | None, attempt: int = 0
+        self,
+        room: str,
+        token: str,
+        epoch: str,
+        offset: int,
+        ref: int | None,
+        attempt: int = 0,
+        stateFormat: str = "",
+        stateVersion: int | None = None,
     ) -> Deferred[None]:
         """Ask to continue a membership, like `joinById`. See `Resume` for the arguments."""
         if not self._mayEnter(ref):
             return succeed(None)
-        attachment = Attachment(self, ref, "resume", room)
-
-        def resume() -> Resume:
-            return Resume(
-                link=attachment.id,
-                session=self.connection.id,
-                room=room,
-                ref=ref,
-                user=plainUser(self.connection.user),
-                isJSON=self.dialect.isJSON,
-                token=token,
-                epoch=epoch,
-                offset=offset if 0 <= offset <= MAX_NUMBER else -1,
-                attempt=attempt,
-            )
-
+        attachment = Attachment(self, ref, "resume", room, stateFormat, stateVersion)
+        resume = partial(resumeOf, self, attachment, room, token, epoch, offset, attempt)
         return self._run(self._attach(attachment, resume), ref)
 
     def _mayEnter(self, ref: int | None) -> bool:
@@ -210,27 +213,12 @@ class RoomSession:
         self.services.joinRefused(ErrorCode.RATE_LIMITED, ("request", why), self.connection.handshake)
         self.say(Error(ref, None, ErrorCode.RATE_LIMITED, why))
 
-    def _joinOf(
-        self, attachment: Attachment, room: str, options: Mapping[str, Any], isCreator: bool = False
-    ) -> Join:
-        return Join(
-            link=attachment.id,
-            session=self.connection.id,
-            room=room,
-            ref=attachment.ref,
-            user=plainUser(self.connection.user),
-            isJSON=self.dialect.isJSON,
-            options=plainOptions(options),
-            request=Request.of(self.connection.handshake),
-            isCreator=isCreator,
-        )
-
     async def _place(
         self, attachment: Attachment, method: JoinMethod, name: str, options: Mapping[str, Any]
     ) -> None:
         self._expect(attachment)
         seat = self._seat(attachment, method, name, options)
-        self._settle(attachment, await self._linkOf(Deferred.fromCoroutine(seat)))
+        self._settle(attachment, await linkOf(Deferred.fromCoroutine(seat), self.services.log))
 
     async def _seat(
         self, attachment: Attachment, method: JoinMethod, name: str, asked: Mapping[str, Any]
@@ -241,7 +229,7 @@ class RoomSession:
 
         def attach(room: str, isCreator: bool) -> Deferred[Link | Refused]:
             attachment.room = room
-            join = attachment.arrival = self._joinOf(attachment, room, options, isCreator)
+            join = attachment.arrival = joinOf(self, attachment, room, options, isCreator)
             return services.engine.attach(services.outlet, join)
 
         return await services.matchmaker.place(
@@ -252,19 +240,8 @@ class RoomSession:
         arrival = attachment.arrival = arrivalOf()
         self._expect(attachment)
         attachment.room = arrival.room
-        result = await self._linkOf(self.services.engine.attach(self.services.outlet, arrival))
-        self._settle(attachment, result)
-
-    async def _linkOf(self, asked: Deferred[Link | Refused]) -> Link | Refused:
-        """Return the result of a request; an error becomes a `Refused`."""
-        try:
-            return await asked
-        except RoomError as error:
-            clearTraceback(error)
-            return Refused(error.code, error.message, error.details)
-        except Exception:
-            self.services.log.failure("a request of {id} failed", id=self.connection.id)
-            return Refused(ErrorCode.INTERNAL)
+        asked = self.services.engine.attach(self.services.outlet, arrival)
+        self._settle(attachment, await linkOf(asked, self.services.log))
 
     def _expect(self, attachment: Attachment) -> None:
         """Receive the items of the room from now on; they may arrive before its answer."""
@@ -282,10 +259,13 @@ class RoomSession:
         if self.isGone:
             self._letGo(result)
         elif result.id != attachment.id:
-            # The client was in that room already, and has got `Joined` again.
+            # The client was in that room already, and gets `Joined` again, or is joining.
             self._forget(attachment)
+            former = self._attachments.get(result.id)
+            if former is not None and not former.isJoined:
+                former.others += (attachment,)
         elif not attachment.isEnded:
-            self._rooms[attachment.room] = attachment
+            self.rooms[attachment.room] = attachment
 
     def _run(self, steps: Coroutine[Any, Any, None], ref: int | None) -> Deferred[None]:
         """Run a request. An unexpected error is logged, and the client gets `internal`."""
@@ -298,41 +278,15 @@ class RoomSession:
 
     # -- what the rooms send
 
-    def joined(self, attachment: Attachment) -> None:
+    def joined(self, attachment: Attachment, isRecovered: bool) -> None:
         """Note that the client has joined a room, and may send frames to it from now on."""
-        self._rooms.setdefault(attachment.room, attachment)
+        self.rooms.setdefault(attachment.room, attachment)
+        self._left.resumed(attachment.room)
+        self.services.meters.joined(attachment.asked[0], isRecovered)
         if self._pathReturn is not None and self._pathReturn.room == attachment.room:
             self._byPath = attachment
             self._pathReturn.stop()
             self._pathReturn = None
-
-    def say(self, item: Item, isVolatile: bool = False) -> None:
-        """
-        Send an item. Called for every message.
-
-        If too many bytes are queued for the client, volatile items are dropped. If an item that isn't
-        volatile has to be dropped, the connection is closed, and the client resumes.
-        """
-        if self.isMute:
-            return
-        connection = self.connection
-        if isVolatile and connection.refusedAmount > self.services.volatileLimit:
-            return
-        if type(item) is Replay:
-            status = sendReplay(connection, self.dialect, item)
-        else:
-            message = item.prepared(self.dialect)
-            if message is None:
-                return
-            status = connection.sendFrame(message)
-        if status is DROPPED:
-            self.isMute = True
-            self.services.clock.callLater(0, self._tooSlow)
-
-    def _tooSlow(self) -> None:
-        """Close the connection of a slow client, which gets the missed messages when it resumes."""
-        self._part()
-        self.connection.close(self.dialect.closeCode(CloseCode.SLOW_CONSUMER), "too slow")
 
     def broken(self, attachment: Attachment) -> None:
         """End a link with 4104, so that the client resumes, because an item or a frame was lost."""
@@ -347,9 +301,13 @@ class RoomSession:
             self._askAgain(attachment, attachment.arrival)
             return
         if attachment.isJoined and code:
+            for error in attachment.unanswered(code):
+                self.say(error)
             self.say(Left(attachment.room, code, reason))
-            if not attachment.isLeaving:
-                self._left.append(attachment.room)
+            if code == CloseCode.ROOM_MOVED:
+                self._left.add(attachment.room, attachment.link)
+            elif not attachment.isLeaving:
+                self._left.add(attachment.room)
         elif attachment.error is None:
             mayRetry = code >= CloseCode.SHUTTING_DOWN
             attachment.error = ErrorCode.UNAVAILABLE if mayRetry else ErrorCode.ROOM_GONE
@@ -371,7 +329,7 @@ class RoomSession:
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
         elif isByPath and attachment.isJoined and code in MOVED and self.canResume:
-            self._left.append(None)
+            self._left.add(None, attachment.link if code == CloseCode.ROOM_MOVED else None)
             over = partial(self.close, code, reason)
             self._pathReturn = PathReturn(self.services.clock, attachment.room, over)
         elif isByPath:
@@ -380,7 +338,7 @@ class RoomSession:
 
     def _askAgain(self, former: Attachment, arrival: Join | Resume) -> None:
         """Ask for a seat at the next owner of a room that has moved before the client has joined."""
-        again = Attachment(self, former.ref, *former.asked)
+        again = Attachment(self, former.ref, *former.asked, *former.stateAsked)
         byPath = again if former is self._byPath else self._byPath
         self._forget(former)
         self._byPath = byPath
@@ -388,9 +346,12 @@ class RoomSession:
 
         def ask() -> None:
             if not again.isEnded:
-                self._run(self._attach(again, lambda: replace(arrival, link=again.id)), again.ref)
+                asked = askedAgain(arrival, again.id, again.ref)
+                self._run(self._attach(again, lambda: asked), again.ref)
 
         self.services.clock.callLater(0, ask)  # not in the middle of a state change
+        for other in former.others:
+            self._askAgain(other, arrival)
 
     def _forget(self, attachment: Attachment) -> None:
         """Forget an attachment that has ended."""
@@ -399,15 +360,41 @@ class RoomSession:
             self._byPath = None
         self._attachments.pop(attachment.id, None)
         self.services.outlet.attachments.pop(attachment.id, None)
-        if self._rooms.get(attachment.room) is attachment:
-            del self._rooms[attachment.room]
+        if self.rooms.get(attachment.room) is attachment:
+            del self.rooms[attachment.room]
 
     # -- the end
 
     def sayGoodbye(self, code: int, retryAfter: float) -> None:
         """Send `Bye` and close, because the server is shutting down. The client will reconnect and resume."""
-        self.say(Bye(code, retryAfter))
+        for item in goodbye(self._attachments.values(), code, retryAfter):
+            self.say(item)
         self.close(code, "server shutdown")
+
+    def depart(self, code: int) -> Deferred[None]:
+        """
+        Say goodbye when no join is waited for any more, because the client has to go on at another process.
+        The second call does so at once. The Deferred fires when the client is back, as far as that is known.
+        """
+        if self._departure is not None:
+            self.sayGoodbye(code, 0.0)
+            return succeed(None)
+        self._departure = Departure(self.services.clock, self.services.outlet.attachments.pop)
+        self._departure.whenJoined(self._isJoining, partial(self._depart, code))
+        return self._departure.over
+
+    def _isJoining(self) -> bool:
+        return not self.isMute and not all(each.isJoined for each in self._attachments.values())
+
+    def _depart(self, code: int) -> list[Attachment]:
+        """Say goodbye; return the attachments that last until the client is back."""
+        if self.isMute:
+            return []
+        self.sayGoodbye(code, 0.0)
+        kept = [each for each in self._attachments.values() if each.isJoined and each.link is not None]
+        for each in kept:
+            del self._attachments[each.id]
+        return kept
 
     def close(self, code: int, reason: str) -> None:
         """
@@ -430,6 +417,8 @@ class RoomSession:
         """Give up all rooms: the connection has ended. A client that closed it with 1000 leaves its rooms."""
         self.isMute = True
         self._part(hasLeft=code == CloseCode.NORMAL)
+        if self._departure is not None and code == CloseCode.NORMAL:
+            self._departure.end(hasLeft=True)
 
     def _part(self, hasLeft: bool = False) -> None:
         """End all attachments; a link that arrives later is ended at once."""
@@ -443,7 +432,7 @@ class RoomSession:
             self._forget(attachment)
             if attachment.link is not None:
                 self._letGo(attachment.link)
+        self._left.end(hasLeft)
 
     def _letGo(self, link: Link) -> None:
-        end = link.leave if self._hasLeft else link.drop
-        end()
+        (link.leave if self._hasLeft else link.drop)()

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from ...core.awaitables import clearFailure
 from ...core.codes import ErrorCode
 from ..contract.arrivals import Join, Refused, Resume
+from ..contract.asks import TellSeat
 from ..contract.ports import Link, Outlet
 from .context import RoomContext
 from .joining import Joining
@@ -77,6 +78,14 @@ class Attaching:
             request.answer.callback(result)
         elif isinstance(result, Failure):
             clearFailure(result)
+
+    async def tellSeat(self, command: TellSeat) -> str:
+        """Reserve a seat for a client that joins in a moment; see `TellSeat`. Raises `RoomError`."""
+        return await self._joining.tellSeat(command)
+
+    def checkResume(self, token: str) -> str:
+        """Return the id of the member that may resume with a token. Raises `RoomError`."""
+        return self._resuming.check(token)
 
     def refuse(self) -> None:
         """Refuse the waiting requests, because the room moves. Their edges ask its next owner."""

@@ -44,7 +44,8 @@ class Broadcaster:
     """Logs the messages of one room, and sends them to their recipients."""
 
     __slots__ = (
-        "_announced", "_clock", "_id", "_journalled", "_life", "_log", "_outbox", "_room", "_roster",
+        "_announced", "_clock", "_id", "_journalled", "_life", "_log", "_meters", "_outbox", "_room",
+        "_roster",
     )  # fmt: skip
 
     def __init__(self, context: RoomContext) -> None:
@@ -52,6 +53,7 @@ class Broadcaster:
         self._room = context.room
         self._clock = context.clock
         self._life = context.life
+        self._meters = context.meters
         self._roster = context.roster
         self._log = context.log
         self._outbox = context.outbox
@@ -125,7 +127,10 @@ class Broadcaster:
         kept = log.add(entry)
         if self._outbox.isRecording:
             self._journal(entry)
-        self._outbox.emit(entry.messageOf(self._id), self._among(to, exclude))
+        audience = self._among(to, exclude)
+        if self._meters.recipients is not None:
+            self._meters.countRecipients(audience)
+        self._outbox.emit(entry.messageOf(self._id), audience)
         log.sent(kept)
         return entry.offset
 
@@ -160,12 +165,17 @@ class Broadcaster:
     def _overtake(self, item: Item, to: tuple[str, ...] | None, exclude: tuple[str, ...]) -> None:
         done = self._outbox.done
         if to is None and not exclude and self._announced <= done:
-            self._outbox.overtake(item, self._roster.everyone)
+            self._overtakeAmong(self._roster.everyone, item)
             return
         # No member gets a message before its `joined`.
         members = self._roster.members.values() if to is None else self._of(to)
         told = (m for m in members if m.announced <= done and m.id not in exclude)
-        self._outbox.overtake(item, self._roster.reached(told))
+        self._overtakeAmong(self._roster.reached(told), item)
+
+    def _overtakeAmong(self, audience: Audience, item: Item) -> None:
+        if self._meters.recipients is not None:
+            self._meters.countRecipients(audience)
+        self._outbox.overtake(item, audience)
 
     def _overtakeTo(self, member: Member, item: Item) -> None:
         """As `_overtake`, for one member. Called for every message."""

@@ -13,10 +13,11 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from ..api.clock import RoomClock
+from ..api.clock import RoomClock, RoomTimers
 from ..api.ports import LeaveReason, RoomPort, RoomServices
 from ..api.room import Room
 from ..contract.ports import Engine
+from ..meters import RoomMeters
 from .life import RoomLife
 from .lifecyclelog import LifecycleLog
 from .messagelog import MessageLog
@@ -38,12 +39,15 @@ class RoomContext:
     #: The server's clock, and the room's timers, which end with the room.
     clock: IReactorTime
     timers: RoomClock
+    #: All timers that run, for operators.
+    roomTimers: RoomTimers
     life: RoomLife
     roster: Roster
     log: MessageLog
     outbox: Outbox
     runner: Runner
     lifecycleLog: LifecycleLog
+    meters: RoomMeters
 
 
 class Lifecycle(Protocol):
@@ -87,6 +91,8 @@ class HostApplication(RoomServices, Protocol):
     def engine(self) -> Engine: ...
     @property
     def lifecycleLog(self) -> LifecycleLog: ...
+    @property
+    def meters(self) -> RoomMeters: ...
 
     def hostEnded(self, host: Any) -> None:
         """Forget a room that has ended before the engine had claimed it."""

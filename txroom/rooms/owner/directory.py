@@ -5,7 +5,7 @@ The rooms that one process owns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -14,6 +14,10 @@ from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..contract.ports import RoomHost
 from .host import Host
+from .running import Wait
+
+#: What `RoomWait.what` is if messages wait to be committed.
+COMMIT = "commit"
 
 
 class Hosts:
@@ -63,6 +67,21 @@ class Hosts:
         return DeferredList(ending, consumeErrors=True)
 
 
+class RoomWait(NamedTuple):
+    """A room in which something waits: the hook, handler or timer that has waited for longest."""
+
+    room: str
+    #: The name that it is registered under, and the state of its life.
+    name: str
+    stage: str
+    #: For how many seconds, what, and for which member, if it is for one.
+    seconds: float
+    what: str
+    member: str
+    #: How many hooks, handlers and timers wait.
+    waiting: int
+
+
 class Rooms(Mapping[str, Room]):
     """The rooms that this process owns, by id. `named` returns those of a name."""
 
@@ -84,3 +103,26 @@ class Rooms(Mapping[str, Room]):
     def named(self, name: str) -> list[Room]:
         """Return the rooms of a name, the oldest first."""
         return [host.room for host in self._hosts.named(name)]
+
+    def memberCount(self, name: str) -> int:
+        """Return the number of members of the rooms of a name, connected or not."""
+        return sum(len(host.members) for host in self._hosts.named(name))
+
+    def waits(self, seconds: float) -> list[RoomWait]:
+        """Return the rooms in which something has waited for so many seconds, in any order."""
+        return [wait for host in self._hosts.all() if (wait := _waitOf(host)) and wait.seconds >= seconds]
+
+
+def _waitOf(host: Host) -> RoomWait | None:
+    """Return what has waited for longest in a room; `None` if nothing waits."""
+    if host.life.isOver:
+        return None
+    waits = host.runner.running.waits(host.roomTimers)
+    count, since = len(waits), host.outbox.waitsSince
+    if since is not None:
+        waits.append(Wait(host.application.clock.seconds() - since, COMMIT, ""))
+    if not waits:
+        return None
+    first = max(waits, key=lambda wait: wait.seconds)
+    stage = host.life.stage.name.lower()
+    return RoomWait(host.id, host.name, stage, first.seconds, first.name, first.member, count)

@@ -23,7 +23,6 @@ from twisted.python.failure import Failure
 
 from ...core.awaitables import clearTraceback
 from ...core.codes import CloseCode, ErrorCode
-from ...protocol import payload
 from ...protocol.errors import RoomError
 from .. import hooks
 from ..api.clock import RoomClock, RoomTimers
@@ -32,7 +31,7 @@ from ..api.ports import LeaveReason
 from ..api.room import Room
 from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
-from ..contract.asks import Command
+from ..contract.asks import Command, Once
 from ..contract.listing import Listing
 from ..contract.ports import Journal, Link, Outlet
 from ..contract.records import Loaded
@@ -40,27 +39,28 @@ from ..registration import Registration
 from .budget import Budget
 from .context import HostApplication, RoomContext
 from .ended import ENDED_ROOM
-from .life import Event, RoomLife, Stage
+from .life import Event, RoomLife, Stage, closedError
 from .lifecyclelog import lossOf
-from .member import Member, State
+from .member import State
 from .messagelog import MessageLog
 from .outbox import Outbox, detachAll
 from .parts import Parts, makeParts
 from .roster import Roster
 from .runner import Runner
+from .userport import UserPort
 
 #: Seconds that the log is kept beyond `resumeSeconds`, since a lost connection isn't noticed at once.
 LOG_SLACK = 60.0
 
 
-class Host:
+class Host(UserPort):
     """The owner of one room; see the module."""
 
     __slots__ = (
         "_clock", "_findRoom", "_isBegun", "_isCreated", "_journal", "_lastEvent", "_lastLeft", "_parts",
-        "_pendingEnd", "_roomTimers", "_waiters", "_why", "application", "broadcaster", "calls", "id",
-        "isRestored", "life", "log", "members", "name", "outbox", "presence", "registration", "room",
-        "roomListing", "roster", "runner", "saving", "timers",
+        "_pendingEnd", "_waiters", "_why", "application", "broadcaster", "calls", "id", "isRestored",
+        "life", "log", "members", "name", "outbox", "presence", "registration", "room", "roomListing",
+        "roomTimers", "roster", "runner", "saving", "timers",
     )  # fmt: skip
 
     _log = Logger()
@@ -101,13 +101,13 @@ class Host:
         self._findRoom: Callable[[], Room | None] = lambda: self.room
         self._clock = application.clock
         self.runner = Runner(self.room, self, self._clock, registration)
-        self._roomTimers = RoomTimers(
+        self.roomTimers = RoomTimers(
             self._clock,
             lambda failure, name: self.runner.report(failure, hook=name),
             self._timerFailed,
             lambda: self._parts.saving.touch(),
         )
-        self.timers = RoomClock(self._roomTimers)
+        self.timers = RoomClock(self.roomTimers)
         self.outbox = Outbox(self._clock)
         self.log = MessageLog(*self._bounds, self.roster.floor, budget)
         context = RoomContext(
@@ -117,14 +117,15 @@ class Host:
             port=self,
             clock=self._clock,
             timers=self.timers,
+            roomTimers=self.roomTimers,
             life=self.life,
             roster=self.roster,
             log=self.log,
             outbox=self.outbox,
             runner=self.runner,
             lifecycleLog=application.lifecycleLog,
+            meters=application.meters,
         )
-        given = options if given is None else given
         self._parts: Parts = makeParts(context, self, registration, application.engine, options, given)
         parts = self._parts
         self.roomListing = parts.roomListing
@@ -141,36 +142,42 @@ class Host:
 
     # -- its beginning
 
-    async def open(self) -> None:
+    async def open(self, once: Once | None = None) -> None:
         """
         Claim the room, run `onCreate` or `load`, and let clients join.
+
+        Args:
+            once: The key of the request that creates the room, if it has one.
 
         Raises:
             RoomError: The room can't be created, or can't go on here. Everything that was made of it is
                 disposed of, whichever step has failed.
         """
         try:
-            await self._open()
+            await self._open(once)
         except Exception as error:
+            told = error
             if not isinstance(error, RoomError) or isinstance(error, hooks.HookTimeout):
-                self.runner.report(Failure(), hook="" if self._isCreated else "onCreate")
+                why = self.runner.report(Failure(), hook="" if self._isCreated else "onCreate").message
+                told = error if isinstance(error, RoomError) else hooks.notCreated(why)
             await self._undo()
-            if not isinstance(error, RoomError):
-                error = RoomError(ErrorCode.INTERNAL, "the room can't be created")
-            clearTraceback(error)
-            raise error from None
+            clearTraceback(told)
+            raise told from None
 
-    async def _open(self) -> None:
+    async def _open(self, once: Once | None) -> None:
         journal = self._journal = await self.application.engine.claim(self.id, self)
         self.log.epoch = journal.epoch
         self.outbox.begin(journal)
         self.calls.begin(journal.generation)
         self.isRestored = self._parts.takeover.restore(journal.loaded)
-        if not await self.saving.load():
-            await self.runner.call(self.room.onCreate, self.roomListing.options)
+        self._parts.states.begin(journal.generation)
+        onCreate = partial(self.runner.call, self.room.onCreate, self.roomListing.options)
+        await self.saving.load(onCreate)
         self._isCreated = True
         if self.life.stage is Stage.LOST:
-            raise RoomError(ErrorCode.UNAVAILABLE)
+            raise RoomError(ErrorCode.UNAVAILABLE, "the room was lost while it was created")
+        if once is not None:
+            self._parts.keptAnswers.created(once)
         self._begin(journal)
 
     def _begin(self, journal: Journal) -> None:
@@ -182,8 +189,11 @@ class Host:
         self.life.follow(Event.OPENED)
         self._parts.attaching.begin()
         self.roomListing.changed()
+        states = self._parts.states
         if room.tickRate > 0:
-            self.runner.startTicks(self.timers, 1.0 / room.tickRate)
+            after = states.tick if states.isDeclared and room.patchRate == room.tickRate else None
+            self.runner.startTicks(self.timers, 1.0 / room.tickRate, after)
+        states.start()
         self._isBegun = True
         self.application.lifecycleLog.tell("adopt" if self.isRestored else "create", self)
         self.runner.tell("create", room)
@@ -217,18 +227,16 @@ class Host:
 
     def stopTimers(self) -> None:
         """Stop all timers, and cancel those that are running; see `Lifecycle`."""
-        self._roomTimers.stop()
-        self._roomTimers.cancelRunning()
+        self._parts.states.stop()
+        self.roomTimers.stop()
+        self.roomTimers.cancelRunning()
 
     def keepOpen(self) -> None:
         """Keep the room open, because a client has taken a seat."""
         self._parts.vacancy.stop()
 
     def seatFreed(self) -> None:
-        """
-        Check whether the room is empty and may end, because a member has left and its hooks are over, or
-        because a reservation has ended.
-        """
+        """Check whether the room may end, because a member has left or a reservation has ended."""
         stage = self.life.stage
         if stage is Stage.OPEN:
             self._parts.vacancy.check()
@@ -239,10 +247,7 @@ class Host:
             lastLeft.callback(None)
 
     def creatorRefused(self) -> None:
-        """
-        End the room if it is empty: the client that it was created for was refused, and no client has ever
-        joined.
-        """
+        """End the room if nobody has ever joined, because the client that it was created for was refused."""
         if self.life.isOpen and self.roster.isEmpty:
             self.dispose(text="its creator was refused")
 
@@ -279,9 +284,10 @@ class Host:
         """Let no more clients join, and stop the timers."""
         self._parts.vacancy.stop()
         self.saving.stop()
+        self._parts.states.stop()
         self._parts.seats.close()
-        self._roomTimers.stop()
-        self.runner.post(self._roomTimers.cancelRunning)
+        self.roomTimers.stop()
+        self.runner.post(self.roomTimers.cancelRunning)
 
     def _endWhenEmpty(self) -> None:
         """Take the last step if all members have left: run `onDispose`, once, and nothing after it."""
@@ -326,7 +332,7 @@ class Host:
         if self._journal is not None and self.life.goesOn:
             await self._journal.handOver()
         elif self._journal is not None:
-            await self._journal.release()
+            self.life.isReleased = await self._journal.release()
 
     def _letGo(self) -> None:
         """
@@ -343,34 +349,18 @@ class Host:
         self.roomListing.close()
         ended: Any = ENDED_ROOM
         self.broadcaster = self.calls = self.presence = self.saving = ended
+        self._parts.states.close()
         self._parts = None  # type: ignore[assignment]  # nothing uses it from now on
         del self.runner
         self._journal = None
         self.outbox.lose()
-        self._roomTimers.close()
+        self.roomTimers.close()
         self._findRoom = ref(self.room)
         del self.room
         self.outbox.failWaiters()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
-
-    # -- for `Room` and `Client`
-
-    def findRoom(self) -> Room | None:
-        """Return the room; `None` if it has ended and has been freed."""
-        return self._findRoom()
-
-    def kick(self, member: Member, text: str) -> None:
-        """Make a member leave; see `Client.kick`."""
-        if not self.life.isOver:
-            self._parts.leaving.kick(member, text)
-
-    def regroup(self, member: Member, group: str, isIn: bool) -> None:
-        """Put a member into a group, or take it out; see `Client.enter`."""
-        member.regroup(payload.checkText("group", group), isIn)
-        if member.isPresent:
-            self.outbox.record(member.record())
 
     # -- for the journal
 
@@ -390,10 +380,13 @@ class Host:
             return
         self._lastEvent, self._why = lossOf(code, reason)
         self._parts.attaching.begin()
+        self.runner.post(self._parts.reading.wake)
         self._shut()
-        reached += [(member.outlet, member.link) for member in self.members.values() if member.outlet]
+        members = list(self.members.values())
+        reached += [(member.outlet, member.link) for member in members if member.outlet]
+        self._parts.forwarding.begin(members)  # before its members lose their links
         detachAll(reached, code)
-        for member in list(self.members.values()):
+        for member in members:
             self._parts.leaving.abandon(member)
         self.runner.post(self._endWhenEmpty)
 
@@ -434,8 +427,13 @@ class Host:
         """The listing as it is now."""
         return self.roomListing.listing
 
+    @property
+    def connected(self) -> int:
+        """The number of connected clients; see `RoomHost`."""
+        return len(self.roster.sessions)
+
     def ask(self, command: Command) -> Deferred[Any]:
         """Carry out a command; see `RoomHost.ask`."""
         if self.life.isOver:
-            return fail(RoomError(self.life.closedCode))
+            return fail(closedError(self.life))
         return self._parts.asked.ask(command)

@@ -22,41 +22,52 @@ from ...protocol.errors import BadMessage, CallError, InvalidData, RoomError
 from ...protocol.limits import WINDOW
 from ...protocol.payload import NIL
 from .. import hooks
-from ..api.handlers import Handler
+from ..api.handlers import Handler, unknownType
 from ..api.ports import LeaveReason
-from ..api.room import Room
-from ..contract.commands import Call, CallFailed, CallReply, Frame, Leave, ListMembers, Send, Unreadable
-from ..contract.items import Ack, Error, Reply
+from ..contract import commands
+from ..contract.commands import (
+    Call,
+    CallFailed,
+    CallReply,
+    Frame,
+    Leave,
+    ListMembers,
+    Send,
+    Unreadable,
+    WantState,
+)
+from ..contract.items import Error, Reply
 from ..contract.records import Handled
+from .acks import Acks
 from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import RoomContext
+from .forwarding import Forwarding
 from .leaving import Leaving
 from .life import Stage
 from .member import JOINED, PARTING, Member, State, copied
 from .presence import Presence
 from .saving import Saving
+from .states import States
+from .timing import Fallback
 
 #: The most queued frames of one member, for frames without a number. `WINDOW` limits those with one.
 MAX_WAITING = 256
 #: The most bytes of data in the queued frames of one member. One frame may be queued whatever its size.
 WAITING_SIZE = 2 << 20
-#: The most seconds until a handled frame is acknowledged.
-ACK_SECONDS = 0.05
 #: The seconds for which a member may exceed the room's message rate before it is kicked.
 PATIENCE = 10.0
 
 
-class Inbox:
+class Inbox(Acks):
     """Handles the frames of the members of one room."""
 
     __slots__ = (
-        "_broadcaster",
         "_calls",
         "_clock",
+        "_fallback",
+        "_forwarding",
         "_handlers",
-        "_hasFallback",
-        "_id",
         "_leaving",
         "_life",
         "_outbox",
@@ -65,50 +76,57 @@ class Inbox:
         "_room",
         "_runner",
         "_saving",
-        "_timers",
-        "_unacked",
+        "_states",
+        "_unnumbered",
     )
 
     def __init__(
         self,
         context: RoomContext,
         handlers: Mapping[str, Handler],
+        fallback: Fallback | None,
         broadcaster: Broadcaster,
+        states: States,
         calls: Calls,
         leaving: Leaving,
         presence: Presence,
         saving: Saving,
+        forwarding: Forwarding,
     ) -> None:
-        self._id = context.id
+        super().__init__(context, broadcaster)
         self._room = context.room
         self._port = context.port
         self._clock = context.clock
-        self._timers = context.timers
         self._outbox = context.outbox
         self._runner = context.runner
         self._handlers = handlers
-        self._broadcaster = broadcaster
         self._calls = calls
         self._leaving = leaving
         self._life = context.life
         self._presence = presence
         #: `None` if the class of the room isn't saved.
         self._saving = saving if saving.canSave else None
-        #: The members with handled frames that are not acknowledged yet, by id.
-        self._unacked: dict[str, Member] = {}
-        self._hasFallback = type(context.room).onMessage is not Room.onMessage
+        self._states = states
+        #: The frames without a number whose asynchronous handlers are running.
+        self._unnumbered: dict[Member, Frame] = {}
+        self._forwarding = forwarding
+        self._fallback = fallback
 
     def take(self, member: Member, frame: Frame) -> None:
         """Take a frame of `member`, which is in the room. Called for every message."""
-        if len(member.tokens) > 1:
+        if len(member.tokens) > 1 and type(frame) is not WantState:  # that is not from the client
             member.confirmToken()
             if self._outbox.isRecording:
                 self._outbox.record(member.record())
         if type(frame) is Send or type(frame) is Call:  # isinstance takes ten times as long for Structs
             if self._life.isTaking:
                 self._takeMessage(member, frame)
+            else:
+                self._forwarding.take(member, frame)
         elif isinstance(frame, Leave):
-            if self._life.stage is not Stage.CUT:  # the next owner gets the request
+            if self._life.stage is Stage.CUT:
+                self._forwarding.leave(member)
+            else:
                 member.leaveRequest = frame.ref, member.link
                 member.mailbox.post(self._leave, member)
         elif isinstance(frame, Unreadable):
@@ -117,6 +135,8 @@ class Inbox:
             self._takeAnswer(member, frame)
         elif isinstance(frame, ListMembers):
             self._presence.page(member, frame.ref, frame.after)
+        elif isinstance(frame, WantState):
+            self._states.want(member, frame.version)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
         """
@@ -154,7 +174,7 @@ class Inbox:
         elif n is None:
             self._refuse(member, frame, error, member.link)  # immediately, because the queue may be full
         else:
-            mailbox.post(self._refuse, member, _withoutData(frame), error, member.link)
+            mailbox.post(self._refuse, member, commands.withoutData(frame), error, member.link)
 
     def _errorOfQueueing(self, member: Member, frame: Send | Call) -> RoomError | None:
         """Count the bytes of a frame that is to be queued, or return an error if they are too many."""
@@ -183,7 +203,7 @@ class Inbox:
             if waiting is not None:
                 hooks.failWaiter(waiting, CallError(error.code, error.message))
         elif not self._life.isTaking:
-            return
+            self._forwarding.take(member, frame)
         elif frame.ref is None:
             self._takeMessage(member, Send("", b"", frame.n), error)
         else:
@@ -248,6 +268,9 @@ class Inbox:
                 result = runUntilWaiting(result)
             if result is not None and isAsync(result):
                 waited = hooks.withTimeout(self._clock, self._room.handlerTimeout, toDeferred(result))
+                if frame.n is None:
+                    self._unnumbered[member] = frame
+                self._runner.running.note(waited, self._handlerOf(frame), member.id)
                 return waited.addBoth(self._finished, member, frame, link)
         except RoomError as error:
             self._handled(member, frame, error, link)
@@ -255,8 +278,8 @@ class Inbox:
                 self._mistake(member)
             return None
         except BaseException:
-            self._runner.report(hooks.asException(Failure()), member, self._handlerOf(frame))
-            self._handled(member, frame, RoomError(ErrorCode.INTERNAL), link)
+            raised = self._runner.report(hooks.asException(Failure()), member, self._handlerOf(frame))
+            self._handled(member, frame, raised, link)
             return None
         finally:
             hooks.currentOwner.reset(token)
@@ -271,11 +294,11 @@ class Inbox:
         if not data:
             data, isJSON = NIL, False
         handler = self._handlers.get(frame.type)
-        if handler is None and not self._hasFallback:
-            message = f"no messages of type {frame.type[:64]!r} here"
-            raise BadMessage(ErrorCode.UNKNOWN_TYPE, message, {"field": "type"})
         if handler is None:
-            return room.onMessage(member.client, frame.type, received.read(data, isJSON, room.binary))
+            if self._fallback is None:
+                raise unknownType(frame.type)
+            given = received.read(data, isJSON, room.binary)
+            return self._fallback.onMessage(member.client, frame.type, given)
         if not handler.takesData:
             received.check(data, isJSON, room.binary)
             return handler.function(room, member.client)
@@ -288,6 +311,8 @@ class Inbox:
 
     def _finished(self, result: Any, member: Member, frame: Send | Call, link: str) -> None:
         """Finish a frame whose asynchronous handler has ended."""
+        if frame.n is None:
+            self._unnumbered.pop(member, None)
         if self._life.stage is Stage.CUT:  # the next owner calls the handler again
             if isinstance(result, Failure):
                 clearFailure(result)
@@ -297,8 +322,7 @@ class Inbox:
             return
         error = result.value
         if not isinstance(error, RoomError):
-            self._runner.report(result, member, self._handlerOf(frame))
-            error = RoomError(ErrorCode.INTERNAL)
+            error = self._runner.report(result, member, self._handlerOf(frame))
         elif isinstance(error, hooks.HookTimeout):
             self._runner.report(result, member, self._handlerOf(frame))
         clearTraceback(result.value)
@@ -338,7 +362,7 @@ class Inbox:
                 self._outbox.record(Handled(member.id, n, kept))
             if kept is not None:
                 member.keepReply(n, kept)
-            self._scheduleAck(member)
+            self._acknowledge(member)
         # A ref is valid on one connection only. A client with a new connection repeats the call, and gets the
         # kept reply.
         if answer is not None and (ref is None or link == member.link):
@@ -348,29 +372,8 @@ class Inbox:
         try:
             return Reply(ref, payload.encode(result, self._room.binary, "answer"))
         except Exception:
-            self._runner.report(Failure(), member, self._handlerOf(frame))
-        return Error(ref, self._id, ErrorCode.INTERNAL)
-
-    # -- acknowledging
-
-    def _scheduleAck(self, member: Member) -> None:
-        if member.handled - member.acked >= WINDOW // 2:
-            self._unacked.pop(member.id, None)
-            self._ack(member)
-            return
-        if not self._unacked:
-            self._timers.callLater(ACK_SECONDS, self._ackAll)
-        self._unacked[member.id] = member
-
-    def _ackAll(self) -> None:
-        unacked, self._unacked = self._unacked, {}
-        for member in unacked.values():
-            self._ack(member)
-
-    def _ack(self, member: Member) -> None:
-        if member.handled > member.acked and member.isPresent and member.outlet is not None:
-            member.acked = member.handled
-            self._broadcaster.say(member, Ack(self._id, member.handled))
+            error = self._runner.report(Failure(), member, self._handlerOf(frame))
+        return Error(ref, self._id, error.code, error.message)
 
     # -- the rest
 
@@ -408,9 +411,20 @@ class Inbox:
     def _misuse(self, member: Member, text: str) -> None:
         self._leaving.leave(member, CloseCode.MISUSE, LeaveReason.MISUSE, text)
 
+    # -- while the room moves
 
-def _withoutData(frame: Send | Call) -> Send | Call:
-    """Return a copy of a frame without its data, to refuse it later."""
-    if type(frame) is Call:
-        return Call(frame.ref, frame.type, b"", frame.n)
-    return Send(frame.type, b"", frame.n)
+    def cut(self, member: Member) -> None:
+        """Cancel the handler that is running for a member, and leave its frames to the next owner."""
+        frames = [args[1] for job, args in member.mailbox.clear() if job == self._handleLate]
+        if member in self._unnumbered:
+            frames.insert(0, self._unnumbered[member])
+        self._forwarding.takeEarlier(member, frames)
+        member.mailbox.cancel()
+
+    def takeLate(self, member: Member, frame: Send | None, isJSON: bool) -> None:
+        """Take what a member has sent to the former owner: a message, or `None` if it leaves."""
+        if frame is None:
+            member.mailbox.post(self._leave, member)
+        else:
+            member.waitingSize += len(frame.data)
+            member.mailbox.post(self._handleLate, member, frame, isJSON, member.link)

@@ -7,7 +7,6 @@ or an error. If a step fails, the seat is freed, and no other hook is called.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +24,7 @@ from .. import hooks
 from ..api.client import Client
 from ..api.ports import LeaveReason
 from ..contract.arrivals import Join, Refused
+from ..contract.asks import TellSeat
 from ..contract.items import Error
 from ..contract.ports import Link, Outlet
 from .broadcaster import Broadcaster
@@ -37,6 +37,8 @@ from .presence import Presence
 from .roomlisting import RoomListing
 from .saving import Saving
 from .seats import Seats
+from .states import Shown, States
+from .tokens import newId
 from .welcome import Welcome
 
 #: The message for a client whose sub-protocol cannot carry the room's messages.
@@ -58,6 +60,7 @@ class Joining:
         "_roomListing",
         "_saving",
         "_seats",
+        "_states",
         "_welcome",
     )
 
@@ -73,6 +76,7 @@ class Joining:
         leaving: Leaving,
         welcome: Welcome,
         saving: Saving,
+        states: States,
         linkOf: Callable[[Member], Link],
     ) -> None:
         self._context = context
@@ -85,6 +89,7 @@ class Joining:
         self._leaving = leaving
         self._welcome = welcome
         self._saving = saving
+        self._states = states
         self._linkOf = linkOf
         #: Whether a client has become a member.
         self._isUsed = False
@@ -102,30 +107,61 @@ class Joining:
             join: The request.
             isWanted: Returns whether the edge is still there.
         """
+        if join.isAgain:
+            self._endFormer(join.joinLink)
         result = await self._enter(outlet, join, isWanted)
         if isinstance(result, Refused):
-            self._refused(join)
+            if join.isAgain:
+                self._seats.withdraw(join.options.get(SEAT))
+            self._refused(join.isCreator)
         return result
 
-    def _refused(self, join: Join) -> None:
+    async def tellSeat(self, command: TellSeat) -> str:
+        """
+        Reserve a seat for a client that joins in a moment; see `TellSeat`.
+
+        Raises:
+            RoomError: The client is refused.
+        """
+        result = await self._tell(command)
+        if isinstance(result, Refused):
+            self._refused(command.isCreator)
+            raise RoomError(result.code, result.message, result.details)
+        return result
+
+    async def _tell(self, command: TellSeat) -> str | Refused:
+        context = self._context
+        options = MappingProxyType(dict(command.options))
+        userId = context.runner.userId(command.user, "")
+        refusal = self._seats.refusal(None, userId) or await self._mayJoin(options, command.user)
+        if refusal is not None:
+            return refusal
+        # The room may have changed while `canJoin` was running.
+        if not context.life.isOpen:
+            return Refused(context.life.closedCode)
+        refusal = self._seats.refusal(None, userId)
+        return self._seats.tell(userId, without(options, AUTH)) if refusal is None else refusal
+
+    def _refused(self, isCreator: bool) -> None:
         """
         End the room after a client was refused, if it was created for that client and no other has joined.
         """
-        if join.isCreator and not self._isUsed:
+        if isCreator and not self._isUsed:
             self._lifecycle.creatorRefused()
 
     async def _enter(self, outlet: Outlet, join: Join, isWanted: Callable[[], bool]) -> Link | Refused:
         context = self._context
-        if join.isAgain:
-            self._endFormer(join.link)
         sessions = context.roster.sessions
         known = sessions.get(join.session)
         if known is not None:
             return self._again(known, join)
         token = join.options.get(SEAT)
-        options = MappingProxyType(without(join.options, SEAT))
+        told = self._seats.optionsOf(token)
+        options = MappingProxyType(_optionsOf(join, told))
         userId = context.runner.userId(join.user, "")
-        refusal = self._refusal(join, token, userId) or await self._mayJoin(options, join.user)
+        refusal = self._refusal(join, token, userId)
+        if refusal is None and told is None:  # `canJoin` was called before a client was told of its seat
+            refusal = await self._mayJoin(options, join.user)
         if refusal is not None:
             return refusal
         if not isWanted():
@@ -155,8 +191,19 @@ class Joining:
             member.refs.append(join.ref)
         else:
             self._presence.catchUp(member)  # for clients that do not read the members of a second `joined`
-            self._welcome.announce(member, [join.ref], self._context.log.offset, [], NIL, recovered=True)
+            offset = self._context.log.offset
+            self._welcome.announce(
+                member, [join.ref], offset, [], NIL, recovered=True, state=self._shown(member)
+            )
         return self._linkOf(member)
+
+    def _shown(self, member: Member) -> Shown | None:
+        """Return what a member is shown of the state once more; `None` if it can't be encoded."""
+        try:
+            return self._states.show(member, member.stateFormat, None)
+        except Exception:
+            self._context.runner.report(Failure(), member, "state")
+            return None
 
     def _refusal(self, join: Join, token: object, userId: str) -> Refused | None:
         context = self._context
@@ -173,21 +220,21 @@ class Joining:
             mayJoin = await context.runner.call(context.room.canJoin, options, user)
         except RoomError as error:
             clearTraceback(error)
-            return Refused(error.code, error.message, error.details)
+            return Refused.of(error)
         except Exception:
-            context.runner.report(Failure(), hook="canJoin")
-            return Refused(ErrorCode.INTERNAL)
+            told = context.runner.report(Failure(), hook="canJoin")
+            return Refused(told.code, told.message)
         return None if mayJoin else Refused(ErrorCode.FORBIDDEN)
 
     def _seat(
         self, outlet: Outlet, join: Join, token: object, options: Mapping[str, Any], userId: str
     ) -> Member:
         context = self._context
-        id = secrets.token_urlsafe(12)
+        id = newId() if self._seats.optionsOf(token) is None else str(token)
         member = Member(id, join.user, userId or id, options)
         member.client = Client(context.port, member)
         member.refs = [join.ref]
-        member.joinLink = join.link
+        member.joinLink = join.joinLink
         member.offset = context.log.offset
         self._seats.take(member, token)
         context.roster.attached(member, outlet, join)
@@ -201,15 +248,19 @@ class Joining:
 
     def _over(self, _: None, member: Member, join: Join) -> None:
         if member.state is State.GONE:
-            self._refused(join)
+            self._refused(join.isCreator)
 
     async def _steps(self, member: Member, join: Join) -> None:
         """Call `onAuth` and `onJoin` and send `joined`. If a step fails, free the seat."""
         context, room, client = self._context, self._context.room, member.client
         member.early = []
         hook = "onAuth"
+        handshake = join.request.handshake()
+        member.trace = handshake.traceparent
         try:
-            user = await self._step(member, room.onAuth, client, member.options, join.request.handshake())
+            for former in [each for each in context.roster.leaving if each.id == member.id]:
+                await self._step(member, self._untilGone, former)
+            user = await self._step(member, room.onAuth, client, member.options, handshake)
             if not user:
                 raise RoomError(ErrorCode.UNAUTHORIZED)
             if user is not True:
@@ -230,15 +281,25 @@ class Joining:
             clearTraceback(error)
             self._giveBack(member, Error(None, None, error.code, error.message, error.details))
         except Exception:
+            told = RoomError(ErrorCode.INTERNAL)
             if context.life.stage is not Stage.CUT:
-                context.runner.report(Failure(), member, hook)
-            self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
+                told = context.runner.report(Failure(), member, hook)
+            self._giveBack(member, Error(None, None, told.code, told.message))
         else:
             try:
                 self._joined(member)
             except Exception:
-                context.runner.report(Failure(), member)
-                self._giveBack(member, Error(None, None, ErrorCode.INTERNAL))
+                told = context.runner.report(Failure(), member)
+                self._giveBack(member, Error(None, None, told.code, told.message))
+
+    def _untilGone(self, former: Member) -> Deferred[None]:
+        """
+        Return a Deferred that fires when `onLeave` is over for the former membership of a client, which has
+        the same id; see `_endFormer`.
+        """
+        gone: Deferred[None] = Deferred()
+        self._context.runner.post(former.mailbox.post, gone.callback, None)
+        return gone
 
     def _step(self, member: Member, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Call `onAuth` or `onJoin`. Its result is in `member.runningHook` while it is awaited."""
@@ -251,7 +312,8 @@ class Joining:
             member.runningHook = None
             return result
 
-        return self._context.runner.call(step).addBoth(over)
+        name = getattr(hook, "__name__", "")
+        return self._context.runner.call(step, name=name, member=member).addBoth(over)
 
     # -- the end of it
 
@@ -308,6 +370,13 @@ class Joining:
             member.leaveLater(
                 CloseCode.ENGINE_UNAVAILABLE, LeaveReason.DROPPED, "too many messages were sent meanwhile"
             )
+        state = None
+        if member.pendingLeave is None:
+            try:
+                state = self._states.show(member, member.stateFormat, None)
+            except Exception:
+                context.runner.report(Failure(), member, "state")
+                member.leaveLater(CloseCode.STATE_LOST, LeaveReason.DROPPED, "the state can't be sent")
         if member.pendingLeave is not None:
             self._leaveUnseen(member)
             return
@@ -317,7 +386,8 @@ class Joining:
         self._seats.joined(member)
         member.issueToken()
         self._presence.came(member)
-        self._welcome.announce(member, member.refs, offset, [*shown, *(missed or ())], snapshot)
+        replay = [*shown, *(missed or ())]
+        self._welcome.announce(member, member.refs, offset, replay, snapshot, state=state)
         pending, member.pending = member.pending, []
         for item in pending:
             self._broadcaster.say(member, item)
@@ -337,3 +407,13 @@ class Joining:
         self._answerAll(member, Error(None, None, code))
         member.state = State.JOINED
         self._leaving.leave(member, *pending, isSeen=False)
+
+
+def _optionsOf(join: Join, told: Mapping[str, Any] | None) -> dict[str, Any]:
+    """
+    Return the options with which a client joins. For a seat that it was told of, those are the options that
+    `canJoin` has seen, and the client's credentials, which aren't kept with the seat.
+    """
+    if told is None:
+        return without(join.options, SEAT)
+    return {**told, AUTH: join.options[AUTH]} if AUTH in join.options else dict(told)

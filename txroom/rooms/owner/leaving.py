@@ -17,6 +17,7 @@ from ..api.ports import LeaveReason
 from ..contract.records import MemberRemoved
 from .calls import Calls
 from .context import Lifecycle, RoomContext
+from .forwarding import Forwarding
 from .life import Stage
 from .member import Member, State
 from .presence import Presence
@@ -31,7 +32,9 @@ _EXPELLING = frozenset({LeaveReason.KICKED, LeaveReason.MISUSE, LeaveReason.RATE
 class Leaving:
     """Ends the memberships of one room."""
 
-    __slots__ = ("_calls", "_context", "_lifecycle", "_presence", "_revoked", "_roomListing", "_saving")
+    __slots__ = (
+        "_calls", "_context", "_forwarding", "_lifecycle", "_presence", "_revoked", "_roomListing", "_saving",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Leaving:
         calls: Calls,
         revoked: RevokedTokens,
         saving: Saving,
+        forwarding: Forwarding,
     ) -> None:
         self._context = context
         self._lifecycle = lifecycle
@@ -50,6 +54,7 @@ class Leaving:
         self._calls = calls
         self._revoked = revoked
         self._saving = saving
+        self._forwarding = forwarding
 
     # -- losing the connection
 
@@ -127,7 +132,8 @@ class Leaving:
     def _call(self, name: str, hook: Callable[..., Any], member: Member, *args: Any) -> Deferred[None]:
         """Call a hook about a member. The Deferred doesn't fail."""
         runner = self._context.runner
-        called = runner.call(hook, member.client, *args).addErrback(runner.report, member, name)
+        called = runner.call(hook, member.client, *args, name=name, member=member)
+        called.addErrback(runner.report, member, name)
         return called.addCallback(lambda _: self._saving.hookEnded(member))
 
     # -- leaving
@@ -135,11 +141,15 @@ class Leaving:
     def gone(self, member: Member) -> None:
         """
         Let a member whose client has closed the connection leave, as soon as its earlier frames are handled.
+
+        While the room is CUT, it leaves at the next owner.
         """
+        if self._context.life.stage is Stage.CUT and member.isPresent:
+            self._forwarding.leave(member)
         self._context.roster.detached(member)
         if member.state is State.SEATED:
             member.leaveLater(CloseCode.NORMAL, LeaveReason.LEFT)
-        elif member.state is State.JOINED:
+        elif member.state is State.JOINED and self._context.life.stage is not Stage.CUT:
             member.state = State.PARTING
             self._calls.failAll(member)
             member.mailbox.post(self._part, member)

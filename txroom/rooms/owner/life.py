@@ -31,6 +31,8 @@ from __future__ import annotations
 from enum import Enum, auto
 
 from ...core.codes import ErrorCode
+from ...protocol.errors import RoomError
+from ..contract.asks import unanswered
 
 
 class Stage(Enum):
@@ -105,13 +107,25 @@ _GOING_ON = _MOVING | {Stage.LOST}
 class RoomLife:
     """The state of one room; see the module. Only the host and `moving` change it; all parts read it."""
 
-    __slots__ = ("goesOn", "isListed", "isLost", "isOpen", "isRunning", "isSpeaking", "isTaking", "stage")
+    __slots__ = (
+        "goesOn",
+        "isListed",
+        "isLost",
+        "isOpen",
+        "isReleased",
+        "isRunning",
+        "isSpeaking",
+        "isTaking",
+        "stage",
+    )
 
     def __init__(self) -> None:
         #: Whether another owner has the room, or its records are lost.
         self.isLost = False
         #: Whether the room goes on without this owner: it is lost, or is left to the next owner.
         self.goesOn = False
+        #: Whether the room has ended, and its records are deleted, so that no later owner can have it.
+        self.isReleased = False
         self._enter(Stage.CREATING)
 
     def _enter(self, stage: Stage) -> None:
@@ -160,3 +174,8 @@ class RoomLife:
         if stage is None:
             raise RuntimeError(f"{event.name} can't happen to a room that is {self.stage.name}")
         self._enter(stage)
+
+
+def closedError(life: RoomLife) -> RoomError:
+    """Return the error for a command while the room isn't open."""
+    return unanswered(False) if life.goesOn else RoomError(life.closedCode)

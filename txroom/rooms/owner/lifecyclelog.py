@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from ...core.codes import CloseCode
 from ...core.tokenbucket import TokenBucket
+from ..meters import RoomMeters
 from .member import Member
 
 _log = Logger(namespace="txroom.rooms")
@@ -52,21 +53,26 @@ class LifecycleLog:
     A line has the event (create, adopt, refound, move, lose, dispose; join, drop, resume, leave) and its
     subject, as in `leave room=x7Qd name='chat' member=Zb3k user='ada' reason='kicked'`. Fields that don't
     apply are left out. The event of `twisted.logger` has the keys `life`, `room`, `name`, `node`, `member`,
-    `user` and `reason`.
+    `user`, `connection` and `reason`.
 
     Args:
         clock: The clock.
         node: Returns the id of the node of this process, for the events of rooms; empty: there are no others.
+        meters: Counts all events, those too that are not logged.
     """
 
-    def __init__(self, clock: IReactorTime, node: Callable[[], str] = lambda: "") -> None:
+    def __init__(
+        self, clock: IReactorTime, node: Callable[[], str] = lambda: "", meters: RoomMeters | None = None
+    ) -> None:
         self._clock = clock
         self._node = node
+        self._lives = (RoomMeters() if meters is None else meters).lives
         self._bucket = TokenBucket(RATE, BURST, clock.seconds())
         self._untold = 0
 
     def tell(self, life: str, room: Named, member: Member | None = None, reason: str = "") -> None:
         """Log an event of a room, or of one of its members."""
+        self._lives[life] += 1
         if not self._bucket.take(self._clock.seconds()):
             self._untold += 1
             return
@@ -80,6 +86,8 @@ class LifecycleLog:
                 text += " node={node}"
         else:
             what["member"] = member.id
+            if member.session:
+                what["connection"] = member.session
             text += " member={member}"
             if member.userId != member.id:
                 what["user"] = member.userId[:SHOWN]

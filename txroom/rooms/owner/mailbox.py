@@ -66,9 +66,10 @@ class Mailbox:
         else:
             self.isBusy = False
 
-    def clear(self) -> None:
-        """Drop all jobs that have not begun."""
-        self._jobs = None
+    def clear(self) -> list[tuple[Job, tuple[Any, ...]]]:
+        """Drop all jobs that have not begun. Returns them, with their arguments."""
+        jobs, self._jobs = self._jobs, None
+        return list(jobs or ())
 
     def whenIdle(self) -> Deferred[None]:
         """

@@ -37,7 +37,7 @@ from ...protocol import payload
 from ...protocol.limits import WINDOW
 from ..api.client import Client
 from ..api.ports import LeaveReason
-from ..contract.arrivals import Arrival
+from ..contract.arrivals import Join, Resume
 from ..contract.items import Error, Reply, RoomCall
 from ..contract.ports import Outlet
 from ..contract.records import Handled, MemberRecord, SeatReserved
@@ -125,8 +125,10 @@ class Member:
         "session",
         "slowedSince",
         "state",
+        "stateFormat",
         "token",
         "tokens",
+        "trace",
         "untold",
         "usedSeat",
         "user",
@@ -148,10 +150,14 @@ class Member:
         # The connection.
         self.link = ""
         self.session = ""
-        #: The link of the request by which it has joined.
+        #: The `traceparent` of the connection with which it has joined.
+        self.trace: str | None = None
+        #: The link of the request by which it has joined, until it resumes.
         self.joinLink = ""
         self.outlet: Outlet | None = None
         self.isJSON = True
+        #: The format in which it gets the state of the room; see `Join.stateFormat`.
+        self.stateFormat = ""
         #: The refs of the join requests that `joined` answers.
         self.refs: list[int | None] = []
         #: The ref and the link of its request to leave, which waits until its earlier frames are handled.
@@ -239,12 +245,13 @@ class Member:
         """The audience of this member alone; empty while it has no connection."""
         return ((self.outlet, (self.link,)),) if self.outlet is not None else ()
 
-    def attach(self, outlet: Outlet, arrival: Arrival) -> None:
+    def attach(self, outlet: Outlet, arrival: Join | Resume) -> None:
         """Use the connection of a request from now on."""
         self.outlet = outlet
         self.link = arrival.link
         self.session = arrival.session
         self.isJSON = arrival.isJSON
+        self.stateFormat = arrival.stateFormat
 
     def detach(self) -> None:
         """Forget the connection."""
@@ -255,6 +262,11 @@ class Member:
         """Make it leave as soon as `onAuth` or `onJoin` is over. Only the first call counts."""
         if self.pendingLeave is None:
             self.pendingLeave = PendingLeave(code, reason, text)
+
+    def isTold(self) -> None:
+        """Forget the request by which it has joined, since the client knows that it has."""
+        self.joinLink = ""
+        self.usedSeat = None
 
     def cancelExpiry(self) -> None:
         """Cancel the end of its membership after `resumeSeconds`."""
@@ -314,6 +326,8 @@ class Member:
             self.arrivalId,
             self.offset,
             self.attempt,
+            self.joinLink,
+            self.usedSeat,
         )
 
     @classmethod
@@ -323,6 +337,8 @@ class Member:
         member.arrivalId = record.arrivalId
         member.offset = record.offset
         member.attempt = record.attempt
+        member.joinLink = record.joinLink
+        member.usedSeat = record.usedSeat
         member.state = State.DROPPED
         member.tokens = list(record.tokens)
         member.groups = frozenset(record.groups)

@@ -178,6 +178,31 @@ class Window:
         return found
 
 
+class _Watched:
+    """
+    Stands between a log and its budget while somebody waits for a message, so that nothing has to be looked
+    up for each message otherwise.
+    """
+
+    __slots__ = ("_told", "budget")
+
+    def __init__(self, budget: Budget | None, told: Callable[[], None]) -> None:
+        self.budget = budget
+        self._told = told
+
+    def changed(self, log: MessageLog) -> None:
+        """Pass it on, and tell of it."""
+        if self.budget is not None:
+            self.budget.changed(log)
+        self._told()
+
+    def forget(self, log: MessageLog) -> None:
+        """Pass it on, and tell of it."""
+        if self.budget is not None:
+            self.budget.forget(log)
+        self._told()
+
+
 def _noFloor() -> int | None:
     """Return `None`: no client is joining, so no entries have to be kept for one."""
     return None
@@ -216,7 +241,7 @@ class MessageLog:
         self._recent = Window(self._total, limit, seconds, size)
         self._show(history)
         self._floor = floor
-        self._budget = budget
+        self._budget: Budget | _Watched | None = budget
         #: Random, from the journal. Offsets of different epochs can't be compared.
         self.epoch = ""
         #: The offset of the newest message.
@@ -298,7 +323,11 @@ class MessageLog:
 
     def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
         """Begin with the entries of an earlier owner. None of them is from the future."""
-        self.trimmed = entries[0].offset - 1 if entries else offset
+        self.trimmed = offset
+        for entry in reversed(entries):
+            if entry.offset != self.trimmed:  # a room that was founded again keeps only the history
+                break
+            self.trimmed -= 1
         for entry in entries:
             self.append(entry if entry.at <= now else replace(entry, at=now))
         self.offset = offset
@@ -340,6 +369,15 @@ class MessageLog:
         if not self.trimmed <= offset <= self.offset:
             return None
         return [entry for entry in self._recent.after(offset) if entry.isFor(member)]
+
+    def after(self, offset: int) -> list[Entry]:
+        """Return all messages after `offset`; if some of those were forgotten, the ones after the gap."""
+        return self._recent.after(max(offset, self.trimmed))
+
+    def watch(self, told: Callable[[], None] | None) -> None:
+        """Call `told` whenever a message was logged or the log has changed otherwise; `None`: nothing."""
+        budget = self._budget.budget if isinstance(self._budget, _Watched) else self._budget
+        self._budget = budget if told is None else _Watched(budget, told)
 
     def history(self, now: float) -> list[Entry]:
         """Return the whole history."""

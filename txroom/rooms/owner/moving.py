@@ -6,9 +6,9 @@ Moving: what a room does before its next owner gets it, although this one could 
     OPEN --move--> MOVING --nothing is running, or PATIENCE is over--> CUT --journal handed over--> LOST
 
 From MOVING on, the messages of clients are not taken. What a client sends then has not been handled, so it
-sends that again to the next owner. Handlers and joins that are running may end. In CUT those that have not
-ended are cancelled, and do not count as handled: the next owner calls these handlers again, and the edges ask
-it for these joins again. Then the room is saved.
+sends that again to the next owner; `forwarding` passes on what it doesn't send again. Handlers and joins
+that are running may end. In CUT those that have not ended are cancelled, and do not count as handled: the
+next owner calls these handlers again, and the edges ask it for these joins again. Then the room is saved.
 
 A member that has asked to leave, or whose client has closed the connection, leaves before that, even if its
 earlier frames have not been handled: nobody would repeat it at the next owner.
@@ -90,12 +90,13 @@ class Moving:
     def _cut(self, members: list[Member]) -> None:
         """Cancel what is still running, in an order in which nothing of it waits for another part."""
         for member in members:
-            member.mailbox.cancel()
+            self._inbox.cut(member)
             self._calls.failAll(member)
         self._attaching.refuse()
         self._lifecycle.stopTimers()
         self._context.runner.flush()
         self._saving.moving()
+        self._saving.tellLoss()
 
 
 def _givenUp(failure: Failure) -> None:

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from twisted.python.failure import Failure
+
 from ...core.codes import CloseCode, ErrorCode
 from ...core.tokenbucket import TokenBucket
+from ...protocol.errors import RoomError
 from ...protocol.payload import NIL
 from ..api.client import Client
 from ..contract.arrivals import Refused, Resume
@@ -18,6 +21,7 @@ from .joining import NEEDS_MSGPACK
 from .leaving import Leaving
 from .member import Member, State
 from .revokedtokens import RevokedTokens
+from .states import States
 from .tokens import digest, memberOf
 from .welcome import Welcome
 
@@ -31,7 +35,7 @@ REPLAY_COST = 100
 class Resuming:
     """Lets the members of one room resume."""
 
-    __slots__ = ("_context", "_leaving", "_linkOf", "_revoked", "_welcome")
+    __slots__ = ("_context", "_leaving", "_linkOf", "_revoked", "_states", "_welcome")
 
     def __init__(
         self,
@@ -39,12 +43,14 @@ class Resuming:
         leaving: Leaving,
         revoked: RevokedTokens,
         welcome: Welcome,
+        states: States,
         linkOf: Callable[[Member], Link],
     ) -> None:
         self._context = context
         self._leaving = leaving
         self._revoked = revoked
         self._welcome = welcome
+        self._states = states
         self._linkOf = linkOf
 
     def restore(self, members: Iterable[MemberRecord], frames: Iterable[Handled]) -> None:
@@ -80,37 +86,60 @@ class Resuming:
         since = log.missed(offset, member.id)
         if since is None:
             return Refused(ErrorCode.UNAVAILABLE, "too many messages were sent meanwhile")
+        try:
+            state = self._states.show(member, resume.stateFormat, resume.stateVersion)
+        except Exception:
+            told = context.runner.report(Failure(), member, "state")
+            return Refused(told.code, told.message)
         if member.outlet is not None:
             context.outbox.end(member.audience, CloseCode.REPLACED)
         context.roster.attached(member, outlet, resume)
         member.cancelExpiry()
+        member.isTold()
         member.issueToken(resume.token)
         member.attempt = resume.attempt or member.attempt
         if missed is not None:
             replay = missed
-            self._welcome.announce(member, [resume.ref], resume.offset, replay, NIL, recovered=True)
+            self._welcome.announce(
+                member, [resume.ref], resume.offset, replay, NIL, recovered=True, state=state
+            )
         else:
             shown = log.forNewcomer(offset, now)
             offset = shown[0].offset - 1 if shown else offset
             replay = [*(entry for entry in shown if entry.isFor(member.id)), *since]
-            self._welcome.announce(member, [resume.ref], offset, replay, snapshot)
-        replays.spend(len(snapshot) + sum([len(entry.data) + REPLAY_COST for entry in replay]), now)
+            self._welcome.announce(member, [resume.ref], offset, replay, snapshot, state=state)
+        size = sum([len(entry.data) for entry in replay])
+        replays.spend(len(snapshot) + size + REPLAY_COST * len(replay), now)
+        if missed is not None:
+            context.meters.messagesRecovered += len(replay)
+            context.meters.bytesRecovered += size
         link = self._linkOf(member)  # before a hook can kick it
         self._leaving.resumed(member, missed is not None)
         return link
 
-    def _refusal(self, resume: Resume) -> Refused | None:
-        context, roster = self._context, self._context.roster
-        member = roster.members.get(memberOf(resume.token))
+    def check(self, token: str) -> str:
+        """Return the id of the member that may resume with a token. Raises `RoomError` if none may."""
+        found = self._memberWith(token)
+        if isinstance(found, Refused):
+            raise RoomError(found.code, found.message, found.details)
+        return found.id
+
+    def _memberWith(self, token: str) -> Member | Refused:
+        """Return the member that may resume with a token, or why none may."""
+        context = self._context
         if not context.life.isOpen:
             return Refused(context.life.closedCode)
-        if (
-            member is None
-            or member.state not in (State.JOINED, State.DROPPED)
-            or not member.accepts(resume.token)
-        ):
-            isRevoked = self._revoked.has(digest(resume.token), context.clock.seconds())
+        member = context.roster.members.get(memberOf(token))
+        if member is None or member.state not in (State.JOINED, State.DROPPED) or not member.accepts(token):
+            isRevoked = self._revoked.has(digest(token), context.clock.seconds())
             return Refused(ErrorCode.FORBIDDEN if isRevoked else ErrorCode.UNAUTHORIZED)
+        return member
+
+    def _refusal(self, resume: Resume) -> Refused | None:
+        context, roster = self._context, self._context.roster
+        member = self._memberWith(resume.token)
+        if isinstance(member, Refused):
+            return member
         if 0 < resume.attempt < member.attempt:
             # The client has given up this attempt. Its number is for a client whose clock was set back.
             late = "a later attempt to resume came first"

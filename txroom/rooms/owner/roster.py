@@ -6,12 +6,13 @@ It is plain data. The code that changes it also writes the journal and informs t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IDelayedCall
 
-from ..contract.arrivals import Arrival
+from ..contract.arrivals import Join, Resume
 from ..contract.ports import Outlet
 from .member import Member, State
 from .outbox import Audience, audienceOf
@@ -23,12 +24,16 @@ class Reservation:
 
     userId: str | None
     expiry: IDelayedCall
+    #: The options with which the client joins, if it has been told of the seat; see `TellSeat`.
+    options: Mapping[str, Any] | None = None
+    #: The bytes of the options.
+    size: int = 0
 
 
 class Roster:
     """The members of one room, and the seats that are reserved."""
 
-    __slots__ = ("_everyone", "joining", "leaving", "members", "reservations", "sessions")
+    __slots__ = ("_everyone", "joining", "leaving", "members", "reservations", "revision", "sessions")
 
     def __init__(self) -> None:
         #: The members that have a seat, by id: they are joining, have joined, or may resume.
@@ -42,6 +47,8 @@ class Roster:
         #: The reserved seats, by the digests of their tokens.
         self.reservations: dict[bytes, Reservation] = {}
         self._everyone: Audience | None = None
+        #: Greater when another member is connected, or one isn't any more.
+        self.revision = 0
 
     @property
     def taken(self) -> int:
@@ -67,7 +74,7 @@ class Roster:
 
     # -- the connections
 
-    def attached(self, member: Member, outlet: Outlet, arrival: Arrival) -> None:
+    def attached(self, member: Member, outlet: Outlet, arrival: Join | Resume) -> None:
         """Give a member a connection, in place of a former one."""
         self.detached(member)
         member.attach(outlet, arrival)
@@ -79,11 +86,13 @@ class Roster:
             del self.sessions[member.session]
         member.detach()
         self._everyone = None
+        self.revision += 1
 
     def reachable(self, member: Member) -> None:
         """Mark a member as joined, so that it receives what is sent to everyone from now on."""
         member.state = State.JOINED
         self._everyone = None
+        self.revision += 1
 
     @property
     def everyone(self) -> Audience:

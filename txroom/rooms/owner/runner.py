@@ -16,19 +16,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...core.awaitables import clearTraceback
-from ...core.codes import CloseCode
+from ...core.codes import CloseCode, ErrorCode
 from ...protocol import payload
+from ...protocol.errors import RoomError
 from .. import hooks
 from ..api.client import Client
 from ..api.clock import RoomClock
 from ..api.ports import LeaveReason
 from ..api.room import Room
 from .member import Member
+from .running import Running
 
 
 class Listeners(Protocol):
     """The listeners to the events of rooms of one name: a `Registration`."""
 
+    @property
+    def tellsErrors(self) -> bool: ...
     def hasListeners(self, event: str) -> bool: ...
     def tell(self, event: str, *args: Any) -> None: ...
 
@@ -51,7 +55,7 @@ class RunnerPort(Protocol):
 class Runner:
     """Runs the code that users wrote for one room."""
 
-    __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room", "onCall")
+    __slots__ = ("_clock", "_isOver", "_later", "_listeners", "_owner", "_room", "onCall", "running")
 
     _log = Logger()
 
@@ -62,17 +66,34 @@ class Runner:
         self._listeners = listeners
         self._later = hooks.PostQueue(clock)
         self._isOver = False
+        #: The hooks and handlers that wait.
+        self.running = Running(clock)
         #: Called before each hook.
         self.onCall: Callable[[], None] = _nothing
 
     # -- calling hooks
 
-    def call(self, hook: Callable[..., Any], *args: Any) -> Deferred[Any]:
-        """Call a hook with the room's `handlerTimeout`; see `hooks.call`."""
+    def call(
+        self, hook: Callable[..., Any], *args: Any, name: str = "", member: Member | None = None
+    ) -> Deferred[Any]:
+        """
+        Call a hook with the room's `handlerTimeout`; see `hooks.call`.
+
+        Args:
+            hook: The hook.
+            args: Its arguments.
+            name: The name by which it is shown while it waits; empty: that of the function.
+            member: The member that it is called for, if any.
+        """
         self.onCall()
         token = hooks.currentOwner.set(self._owner)
         try:
-            return hooks.call(self._clock, self._room.handlerTimeout, hook, *args)
+            # The Deferred must not be in a variable: the traceback of a failure would lead back to it.
+            return self.running.note(
+                hooks.call(self._clock, self._room.handlerTimeout, hook, *args),
+                name or getattr(hook, "__name__", ""),
+                "" if member is None else member.id,
+            )
         finally:
             hooks.currentOwner.reset(token)
 
@@ -85,15 +106,21 @@ class Runner:
             self.report(hooks.asException(Failure()), hook="userId")
             return fallback
 
-    def startTicks(self, timers: RoomClock, interval: float) -> None:
-        """Call `onTick` every `interval` seconds, with the time since the last call."""
+    def startTicks(self, timers: RoomClock, interval: float, after: Callable[[], None] | None = None) -> None:
+        """Call `onTick` every `interval` seconds, with the time since the last call, and then `after`."""
         last = self._clock.seconds()
 
         def onTick() -> Deferred[Any]:
             nonlocal last
             now = self._clock.seconds()
             elapsed, last = now - last, now
-            return self.call(self._room.onTick, elapsed)
+            ticked = self.call(self._room.onTick, elapsed)
+            return ticked if after is None else ticked.addBoth(followed)
+
+        def followed(result: Any) -> Any:
+            if after is not None:
+                after()
+            return result
 
         timers.every(interval, onTick)
 
@@ -114,7 +141,23 @@ class Runner:
 
     # -- errors
 
-    def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> None:
+    @property
+    def tellsErrors(self) -> bool:
+        """Whether clients are told what hooks raise; see `Server.tellErrors`."""
+        return self._listeners.tellsErrors
+
+    def warn(self, what: str) -> None:
+        """Log what developers should know about the room."""
+        self._log.warn(
+            "{kind} in room {name} {id} {what}",
+            kind=type(self._room).__name__,
+            name=self._owner.name,
+            id=self._owner.id,
+            what=what,
+            room=self._owner.id,
+        )
+
+    def report(self, failure: Failure, member: Member | None = None, hook: str = "") -> RoomError:
         """
         Log the error of a hook or a handler, and post the call of `onRoomError`.
 
@@ -122,17 +165,23 @@ class Runner:
             failure: The error.
             member: The member that it was called for, if any.
             hook: The name of the hook or handler.
+
+        Returns:
+            The error for clients. It has no text, because that could be secret; see `Server.tellErrors`.
         """
         owner = self._owner
         what = ".".join(filter(None, (type(self._room).__name__, hook)))
         who = "" if member is None else f" for {member.id}"
-        self._log.failure(
-            "{what} in room {name} {id}{who}", failure, what=what, name=owner.name, id=owner.id, who=who
-        )
+        about = {"room": owner.id} if member is None else member.client._logFields()
+        about |= {"what": what, "name": owner.name, "id": owner.id, "who": who}
+        self._log.failure("{what} in room {name} {id}{who}", failure, **about)
         clearTraceback(failure.value)
         if not self._isOver:
             client = None if member is None else member.client
             self._later.post(self._charge, failure, member, client)
+        if not self.tellsErrors:
+            return RoomError(ErrorCode.INTERNAL)
+        return RoomError(ErrorCode.INTERNAL, hooks.describeError(what, failure.value))
 
     def _charge(self, failure: Failure, member: Member | None, client: Client | None) -> None:
         """Call `onRoomError`, and carry out its answer."""

@@ -1,9 +1,9 @@
 """
 Saving: what a room saves of its own fields, so that its next owner can load them.
 
-Only a class that has the hooks `save` and `load` is saved, and only if the journal is kept. A checkpoint is
-a record in the journal, so it is committed together with everything else that the room writes in the same
-turn. It is taken
+Only a class that has the hooks `save` and `load`, or declares a state, is saved, and only if the journal is
+kept. A checkpoint is a record in the journal, so it is committed together with everything else that the room
+writes in the same turn. It is taken
 
 - when a new room is opened, so that each room has one;
 - when a message handler that has called `Room.checkpoint` ends, or any message handler if the room is
@@ -19,9 +19,11 @@ be saved. If the room can't, the reload is given up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -29,11 +31,13 @@ from ...core.awaitables import isAsync
 from ...core.codes import ErrorCode
 from ...protocol import payload
 from ...protocol.errors import RoomError
+from ...protocol.payload import NIL
 from .. import hooks
 from ..api.roomhooks import isSaved
 from ..contract.records import Checkpoint
 from .context import RoomContext
 from .member import Member
+from .states import States
 
 #: The member whose message is handled. Coroutines that a handler starts keep it.
 _handledMember: ContextVar[Member | None] = ContextVar("handledMember", default=None)
@@ -42,12 +46,15 @@ _handledMember: ContextVar[Member | None] = ContextVar("handledMember", default=
 class Saving:
     """Takes the checkpoints of one room."""
 
-    __slots__ = ("_context", "_due", "_running", "canSave", "last")
+    __slots__ = ("_context", "_due", "_hasHooks", "_running", "_states", "canSave", "last")
 
-    def __init__(self, context: RoomContext) -> None:
+    def __init__(self, context: RoomContext, states: States) -> None:
         self._context = context
+        self._states = states
         #: Whether the class of the room has the hooks for it.
-        self.canSave = isSaved(type(context.room))
+        self._hasHooks = isSaved(type(context.room))
+        #: Whether there is something to save.
+        self.canSave = self._hasHooks or states.isDeclared
         #: The newest checkpoint.
         self.last: Checkpoint | None = None
         #: The members whose handlers are running, and whether these have called `checkpoint`.
@@ -58,25 +65,29 @@ class Saving:
 
     # -- the beginning and the end of the room
 
-    async def load(self) -> bool:
+    async def load(self, onCreate: Callable[[], Deferred[Any]]) -> None:
         """
-        Call `Room.load` with the checkpoint of an earlier owner.
+        Call `Room.load` with the checkpoint of an earlier owner, or `onCreate` if there is none or the class
+        has no such hook.
 
-        Returns:
-            Whether there was one that the class can load.
+        The saved state is there before `load`. After `onCreate` it takes the place of the one that this made.
 
         Raises:
-            RoomError: `load` has raised an exception, which is reported.
+            RoomError: `load` has raised an exception, which is reported, or the state can't be loaded.
+            Exception: `onCreate` has failed.
         """
-        if self.last is None or not self.canSave:
-            return False
+        if self.last is None or not self._hasHooks:
+            await onCreate()
+            if self.last is not None:
+                self._states.restore(self.last.state)
+            return
+        self._states.restore(self.last.state)
         runner, room = self._context.runner, self._context.room
         try:
             await runner.call(room.load, payload.decode(self.last.data), self.last.version)
         except Exception:
             runner.report(Failure(), hook="load")
             raise RoomError(ErrorCode.INTERNAL, "the room can't be loaded") from None
-        return True
 
     def begin(self) -> None:
         """The room is about to open: take its first checkpoint. Raises `RoomError` if that fails."""
@@ -133,11 +144,21 @@ class Saving:
         """The room is about to be handed over: take a checkpoint, and return whether that has succeeded."""
         return self._try()
 
+    def tellLoss(self) -> None:
+        """Log, while debugging is on, which fields the next owner of the room will not have."""
+        room, runner = self._context.room, self._context.runner
+        if self._hasHooks or not runner.tellsErrors:
+            return
+        kept = {*room.SETTINGS, *(["state"] if self.canSave else [])}
+        fields = [name for name in vars(room) if name[0] != "_" and name not in kept]
+        if fields:
+            runner.warn(f"has no save() and load(), so these fields begin anew: {', '.join(fields)}")
+
     def checkpoint(self) -> None:
         """See `Room.checkpoint`."""
         if not self.canSave:
             name = type(self._context.room).__name__
-            raise TypeError(f"{name}.checkpoint(): the class must have the hooks save and load")
+            raise TypeError(f"{name}.checkpoint(): the class must have the hooks save and load, or a state")
         member = _handledMember.get()
         if member in self._running:
             self._running[member] = True
@@ -172,10 +193,14 @@ class Saving:
     def now(self) -> Checkpoint:
         """Return a checkpoint of the room as it is now. Raises what `save` raises."""
         room = self._context.room
-        saved = room.save()
-        if isAsync(saved):
-            raise TypeError(f"{type(room).__name__}.save() can't be async: its data is needed at once")
-        data = payload.encode(saved, True, "save()")
-        if 0 < room.maxSave < len(data):
-            raise ValueError(f"save() returned {len(data)} bytes: must be at most maxSave={room.maxSave}")
-        return Checkpoint(room.saveVersion, data)
+        data = NIL
+        if self._hasHooks:
+            saved = room.save()
+            if isAsync(saved):
+                raise TypeError(f"{type(room).__name__}.save() can't be async: its data is needed at once")
+            data = payload.encode(saved, True, "save()")
+        state = self._states.save()
+        for what, size in (("save() returned", len(data)), ("the state has", len(state))):
+            if 0 < room.maxSave < size:
+                raise ValueError(f"{what} {size} bytes: must be at most maxSave={room.maxSave}")
+        return Checkpoint(room.saveVersion, data, state)

@@ -6,6 +6,7 @@ The seats of a room. A client takes a free seat, or with a token a reserved one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...core.codes import ErrorCode
@@ -17,7 +18,11 @@ from .context import Lifecycle, RoomContext
 from .member import Member
 from .roomlisting import RoomListing
 from .roster import Reservation
-from .tokens import digest, newToken
+from .tokens import digest, newId, newToken
+
+#: With so many reserved seats, or so many bytes of their options, no more clients are told of seats in the
+#: room.
+MAX_TOLD, TOLD_SIZE = 1000, 2 << 20
 
 
 class Seats:
@@ -48,28 +53,61 @@ class Seats:
             ValueError: The room has no id for the user.
         """
         context = self._context
-        userId = None if user is None else context.room.userId(user)
-        if user is not None and not userId:
-            raise ValueError(f"user={user!r}: the room's userId returns {userId!r} for it, not an id")
-        if userId is not None:
-            userId = payload.checkText("userId", userId)
+        userId = None if user is None else self._idOf(user)
         if not context.life.isOpen:
             raise RoomError(context.life.closedCode)
         if self._roomListing.isFull:
             raise RoomError(ErrorCode.FULL)
         token = newToken()
         wait = context.room.seatSeconds if seconds is None else seconds
-        reserved = SeatReserved(digest(token), userId, wait)
-        self.restore(reserved)
-        context.outbox.record(reserved)
-        self._roomListing.changed()
+        self._keep(SeatReserved(digest(token), userId, wait))
         return token
+
+    def tell(self, userId: str, options: Mapping[str, Any]) -> str:
+        """
+        Reserve a free seat for a client that joins in a moment, for the room's `seatSeconds`; see `TellSeat`.
+
+        Args:
+            userId: The id of its user; empty: it has none.
+            options: The options with which it joins.
+
+        Returns:
+            The token of the seat, which becomes the client's id as a member.
+
+        Raises:
+            RoomError: Too many clients have been told of seats, and have not come.
+        """
+        context = self._context
+        reservations = context.roster.reservations
+        if len(reservations) >= MAX_TOLD or sum(each.size for each in reservations.values()) > TOLD_SIZE:
+            wait = {"retryAfter": context.room.seatSeconds}
+            raise RoomError(ErrorCode.RATE_LIMITED, "too many clients are expected", wait)
+        token = newId()
+        self._keep(SeatReserved(digest(token), userId or None, context.room.seatSeconds, dict(options)))
+        return token
+
+    def _keep(self, reserved: SeatReserved) -> None:
+        self.restore(reserved)
+        self._context.outbox.record(reserved)
+        self._roomListing.changed()
+
+    def _idOf(self, user: Any) -> str:
+        """Return the id of a user. Raises `ValueError` if the room has none."""
+        try:
+            userId = self._context.room.userId(user)
+        except Exception as error:
+            raise ValueError(f"user={user!r}: the room's userId raises {error!r} for it") from None
+        if not isinstance(userId, str) or not userId:
+            raise ValueError(f"user={user!r}: the room's userId returns {userId!r} for it, not an id")
+        return payload.checkText("userId", userId)
 
     def restore(self, reserved: SeatReserved) -> None:
         """Keep a reserved seat. One that an earlier owner has reserved gets its full time again."""
         context = self._context
         expiry = context.clock.callLater(reserved.seconds, self._expire, reserved.seat)
-        context.roster.reservations[reserved.seat] = Reservation(reserved.userId, expiry)
+        size = len(payload.encodeMessagePack(reserved.options)) if reserved.options else 0
+        reservation = Reservation(reserved.userId, expiry, reserved.options, size)
+        context.roster.reservations[reserved.seat] = reservation
 
     def _expire(self, seat: bytes) -> None:
         self._context.roster.reservations.pop(seat, None)
@@ -100,6 +138,14 @@ class Seats:
             return Refused(ErrorCode.FULL)
         return None
 
+    def optionsOf(self, token: object) -> Mapping[str, Any] | None:
+        """
+        Return the options with which the client of a seat joins that it has been told of, and whose token is
+        going to be its id; `None` for any other seat.
+        """
+        reservation = None if token is None else self._context.roster.reservations.get(digest(str(token)))
+        return None if reservation is None else reservation.options
+
     def take(self, member: Member, token: object) -> None:
         """Give a client that joins a free seat, or the reserved seat of a token."""
         roster = self._context.roster
@@ -110,7 +156,8 @@ class Seats:
             reservation = roster.reservations.pop(seat)
             left = reservation.expiry.getTime() - self._context.clock.seconds()
             reservation.expiry.cancel()
-            member.seat = member.usedSeat = SeatReserved(seat, reservation.userId, left)
+            taken = SeatReserved(seat, reservation.userId, left, reservation.options)
+            member.seat = member.usedSeat = taken
         self._lifecycle.keepOpen()
 
     def giveBack(self, member: Member) -> None:
@@ -119,6 +166,16 @@ class Seats:
             self.restore(member.usedSeat)
             self._context.outbox.record(member.usedSeat)
             member.usedSeat = None
+
+    def withdraw(self, token: object) -> None:
+        """
+        Drop the seat of a client that has been told of it and is refused when its request comes again: as a
+        member it may have had this token as its id, which others know.
+        """
+        if self.optionsOf(token) is not None:
+            seat = digest(str(token))
+            self._context.roster.reservations[seat].expiry.cancel()
+            self._expire(seat)
 
     def joined(self, member: Member) -> None:
         """

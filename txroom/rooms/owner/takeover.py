@@ -10,6 +10,7 @@ from __future__ import annotations
 from ...core.codes import CloseCode
 from ..contract.records import Handled, Loaded, SeatReserved
 from .context import RoomContext
+from .keptanswers import KeptAnswers
 from .leaving import Leaving
 from .member import JOINED, Member
 from .resuming import Resuming
@@ -22,7 +23,9 @@ from .seats import Seats
 class Takeover:
     """Reads and writes the whole state of one room."""
 
-    __slots__ = ("_context", "_leaving", "_resuming", "_revoked", "_roomListing", "_saving", "_seats")
+    __slots__ = (
+        "_context", "_keptAnswers", "_leaving", "_resuming", "_revoked", "_roomListing", "_saving", "_seats",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -33,6 +36,7 @@ class Takeover:
         resuming: Resuming,
         revoked: RevokedTokens,
         saving: Saving,
+        keptAnswers: KeptAnswers,
     ) -> None:
         self._context = context
         self._roomListing = roomListing
@@ -41,6 +45,7 @@ class Takeover:
         self._resuming = resuming
         self._revoked = revoked
         self._saving = saving
+        self._keptAnswers = keptAnswers
 
     def restore(self, loaded: Loaded) -> bool:
         """Continue where an earlier owner stopped; return whether there was one."""
@@ -52,6 +57,8 @@ class Takeover:
             self._revoked.add(removed, now)
         self._resuming.restore(loaded.members, loaded.handled)
         self._saving.last = loaded.checkpoint
+        self._keptAnswers.restore(loaded.answered)
+        self._keptAnswers.createdBy = loaded.createdBy
         return loaded.listing is not None
 
     def begin(self, loaded: Loaded) -> None:
@@ -77,14 +84,16 @@ class Takeover:
             self._roomListing.listing,
             self._revoked.records(now),
             self._saving.last,
+            self._keptAnswers.records(),
+            self._keptAnswers.createdBy,
         )
 
     def _reserved(self, now: float) -> list[SeatReserved]:
         """Return the reserved seats, also those of clients that are joining."""
         roster = self._context.roster
         waiting = [
-            SeatReserved(seat, reservation.userId, max(reservation.expiry.getTime() - now, 0.0))
-            for seat, reservation in roster.reservations.items()
+            SeatReserved(seat, each.userId, max(each.expiry.getTime() - now, 0.0), each.options)
+            for seat, each in roster.reservations.items()
         ]
         return waiting + [member.seat for member in roster.joining if member.seat is not None]
 

@@ -11,6 +11,13 @@ from hashlib import sha256
 
 #: The random bytes of a token.
 SIZE = 24
+#: The random bytes of a member's id.
+ID_SIZE = 12
+
+
+def newId() -> str:
+    """Return a new, unguessable id for a member."""
+    return secrets.token_urlsafe(ID_SIZE)
 
 
 def newToken() -> str:

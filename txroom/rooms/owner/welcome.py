@@ -15,6 +15,7 @@ from .broadcaster import Broadcaster
 from .context import RoomContext
 from .member import Member
 from .presence import Presence
+from .states import Shown
 
 
 class Welcome:
@@ -45,6 +46,7 @@ class Welcome:
         snapshot: bytes,
         *,
         recovered: bool = False,
+        state: Shown | None = None,
     ) -> None:
         """
         Send `joined` to a client, and the messages that it has missed.
@@ -56,6 +58,7 @@ class Welcome:
             replay: The messages that the member has missed, or those that new members receive.
             snapshot: The encoded snapshot.
             recovered: Whether the member has received all messages, with those in `replay`.
+            state: What it is shown of the room's state.
         """
         context = self._context
         outbox = context.outbox
@@ -79,6 +82,10 @@ class Welcome:
                 snapshot,
                 member.accepted,
                 *shown,
+                stateVersion=None if state is None else state.version,
+                schema=b"" if state is None else state.schema,
             )
             outbox.emit(joined, member.audience)
+        if state is not None and state.item is not None:
+            outbox.emit(state.item, member.audience)
         self._broadcaster.replay(member, replay)

@@ -55,7 +55,7 @@ function useChat({ name, auth }: JoinOptions): Chatting {
 
 /** A component that takes any room. */
 function Status({ room }: { room: Room | undefined }) {
-  return <p id="status">{room === undefined ? "joining" : `${room.name}: ${room.state}`}</p>;
+  return <p id="status">{room === undefined ? "joining" : `${room.name}: ${room.status}`}</p>;
 }
 
 function Chat() {

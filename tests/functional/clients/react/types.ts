@@ -68,6 +68,13 @@ export function watch<Name extends keyof ClientEvents>(name: Name, listener: Cli
   client.on(name, listener);
   client.off(name, listener);
 }
+watch("notify", (type, data) => type.toUpperCase() + data.whatever);
+watch("notifyDropped", (count) => count.toFixed());
+client.once("notify:friend", async ({ from }) => from);
+client.off("notify:friend");
+// @ts-expect-error: the listener of one type gets only the data
+client.on("notify:friend", (type, data) => [type, data]);
+new Client("wss://example.org/rooms", { device: null });
 watch("reconnecting", ({ code, attempt, delay }) => code + attempt + delay);
 // @ts-expect-error: a client has no such event
 client.on("disconnect", () => undefined);

@@ -14,6 +14,8 @@
 -- ARGV[9]  the name of a new room
 -- ARGV[10] the age of a new room
 -- ARGV[11] the version of the data
+-- ARGV[12] keyed: 1 if a request with a key creates the room, which may be repeated if the room was never open;
+--          but not the claim that the grave was left by
 --
 -- Returns {1, generation, epoch, isNew} to the new owner, {0} if there is another one, or the room has
 -- ended, {-1, milliseconds} if owners of the room have died too often: the caller has to wait so long, and
@@ -21,7 +23,9 @@
 local room = redis.call('HMGET', KEYS[1], 'tok', 'epoch', 'run', 'gen', 'v')
 local token = room[1] or ''
 if token == ARGV[2] then return {1, tonumber(room[4]), room[2], 0} end
-if token ~= ARGV[1] or (token == '' and redis.call('EXISTS', KEYS[2]) == 1) then return {0} end
+if token ~= ARGV[1] then return {0} end
+local grave = token == '' and redis.call('GET', KEYS[2])
+if grave and (ARGV[12] ~= '1' or grave == 'ended' or grave == ARGV[2]) then return {0} end
 local version = tonumber(room[5] or ARGV[11])
 if math.abs(version - ARGV[11]) > 1 then return {-2, version} end
 version = math.max(version, ARGV[11]) -- the data of a later version stays
@@ -52,6 +56,7 @@ local epoch, isNew = room[2], 0
 if not epoch or (room[3] ~= ARGV[5] and ARGV[6] ~= '1') then epoch = ARGV[4] end
 if token == '' then
   isNew = 1
+  if grave then redis.call('DEL', KEYS[2]) end
   redis.call('HSET', KEYS[1], 'seq', 0, 'off', 0, 'app', ARGV[8], 'name', ARGV[9], 'age', ARGV[10])
 end
 redis.call('HSET', KEYS[1], 'tok', ARGV[2], 'node', ARGV[3], 'epoch', epoch, 'run', ARGV[5], 'v', version)

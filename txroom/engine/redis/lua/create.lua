@@ -8,10 +8,10 @@
 -- ARGV[3]  the most rooms; 0: any number
 -- ARGV[4]  the greatest age that the caller knows; Redis may have lost it
 --
--- Returns {1, age}, or {0, rooms} if there are too many.
+-- Returns {1, age}, {0, rooms} if there are too many, or {-1, 0} if there is a room of that id.
 local rooms, most = redis.call('HLEN', KEYS[1]), tonumber(ARGV[3])
 if most > 0 and rooms >= most and redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {0, rooms} end
-redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 0 then return {-1, 0} end
 local age = redis.call('INCR', KEYS[2])
 if age <= tonumber(ARGV[4]) then
   age = tonumber(ARGV[4]) + 1

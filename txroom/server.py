@@ -4,46 +4,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Never
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.tcp import Port
-from twisted.logger import Logger
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.web.resource import IResource
 from twisted.web.server import Request
 
-from ..core.application import Application
-from ..core.codes import CloseCode, SendStatus
-from ..core.connection import Connection
-from ..core.handshake import Handshake, UpgradeError
-from ..core.interfaces import ProtocolFactory, WebResource
-from ..core.message import Data, Prepared
-from ..core.options import ServerOptions
-from ..engine.memory import MemoryEngine
-from ..http.factory import ChannelFactory
-from ..http.gateway import Gateway
-from ..http.resource import ServerResource, handshakeIfUpgrade, upgradeRequest
-from ..rooms.api.room import Room
-from ..rooms.application import RoomApplication
-from ..rooms.contract.ports import EngineService
-from ..rooms.registration import Registration
-from .accesslog import AccessLog
-from .applications import Applications
-from .assets import Asset
-from .cluster import Cluster
-from .connections import Connections, Stats
-from .enginestart import checkEngine
-from .hooks import callHook, checkHook, refuseKeywords, warnOfHooks
-from .listeningservice import ListeningService
-from .openfiles import limitConnections, openFiles
-from .pages import SMALL_BODY, Pages
-from .routing import Route
-from .shutdown import ShutdownStep
+from .admin.operated import OperatedService
+from .core.application import Application
+from .core.connection import Connection
+from .core.handshake import Handshake
+from .core.interfaces import ProtocolFactory, WebResource
+from .core.options import ServerOptions
+from .engine.memory import MemoryEngine
+from .http.gateway import Gateway
+from .http.resource import ServerResource, handshakeIfUpgrade, upgradeRequest
+from .rooms.api.room import Room
+from .rooms.application import RoomApplication
+from .rooms.contract.ports import EngineService
+from .rooms.registration import Registration
+from .service.applications import Applications
+from .service.assets import Asset
+from .service.cluster import Cluster
+from .service.enginestart import checkEngine
+from .service.hooks import checkHook, refuseKeywords, warnOfHooks
+from .service.meters import Meters
+from .service.operating.operations import Operations
+from .service.pages import SMALL_BODY, Pages
+from .service.routing import Route
+from .service.shutdown import ShutdownStep
 
 
-class Server(ListeningService):
+class Server(OperatedService):
     """
     A WebSocket server, as a Twisted service that can be composed with others.
 
@@ -55,6 +49,7 @@ class Server(ListeningService):
     - `onClientError(error, handshake)`: an upgrade failed. `error` is an `UpgradeError`; `handshake` is
       `None` if the request could not be read.
     - `responseHeaders(handshake)`: returns headers for the 101 answers to accepted clients.
+    - `userId(user)`: returns the id of a user, for notifications.
 
     It corresponds to Colyseus's `Server`, ws's `WebSocketServer`, and the servers of Cocos Creator and TeaJS.
 
@@ -70,11 +65,9 @@ class Server(ListeningService):
         OptionError: Two options contradict each other.
     """
 
-    _log = Logger()
-
-    onConnection: Callable[[Connection], Any] | None = None
-    onClientError: Callable[[UpgradeError, Handshake | None], Any] | None = None
     responseHeaders: Callable[[Handshake], Any] | None = None
+    #: What this server has done and has now, for metrics.
+    meters: Meters
 
     def __setattr__(self, name: str, value: Any) -> None:
         checkHook(self, name, value)
@@ -96,15 +89,29 @@ class Server(ListeningService):
         options = options or ServerOptions()
         options.checkTogether()
         reactor = clock if clock is not None else _globalReactor()
-        self._gateway = gateway = Gateway(self, options, reactor)
-        self._factory = ChannelFactory(gateway)
-        super().__init__(options, reactor, self._factory, MemoryEngine() if engine is None else engine)
+        gateway = Gateway(self, options, reactor)
+        super().__init__(options, reactor, gateway, MemoryEngine() if engine is None else engine)
         warnOfHooks(type(self), Server)
-        self._accesses = AccessLog()
-        self._connections = Connections(gateway.context, gateway.admission, self.clock, self._accesses)
+        self._isDebugging = False
         self._pages = Pages(gateway, reactor, self._accesses, self.resource)
-        self._applications = Applications(options, gateway.context.clock, self._pages, self.engine)
+        self._applications = Applications(
+            options,
+            gateway.context.clock,
+            self._pages,
+            self.engine,
+            self._edgeUsers,
+            self._nodeFunctions,
+        )
         self._routes = self._applications.routes
+        self.meters = Meters(
+            self._connections,
+            gateway.context,
+            lambda: self._applications.ofRooms,
+            lambda: self.engine.meters,
+            self._applications.startTiming,
+        )
+        #: What operators see of it and do with it, on all nodes; the calls of the admin listener use it.
+        self.operations = Operations(self, self._connections)
 
     # -- applications, rooms and pages
 
@@ -164,6 +171,28 @@ class Server(ListeningService):
                 as `maxPayload` or `chooseProtocol`.
         """
         return self._applications.addFactory(self, path, factory, host, hooksAndOptions)
+
+    def addColyseus(self, path: str = "/", host: str | None = None, **hooksAndOptions: Any) -> Application:
+        """
+        Serve the clients of Colyseus, versions 0.16 to 0.18, in the rooms of the application `rooms`.
+
+        They join the same rooms as txroom's own clients. Their matchmaking is the page "/matchmake" below the
+        path; their connections have paths below "/txroom", and at the path itself clients measure the
+        latency. All other applications come first, also those that are added later.
+
+        Args:
+            path: The path that clients have as their endpoint: "/" for `new Client("wss://example.org")`.
+            host: The host, as for `addApplication`; the page is served for every host.
+            hooksAndOptions: Hooks and options, as for `Application`. By default they are those of the rooms.
+
+        Returns:
+            The application that serves the clients.
+
+        Raises:
+            TypeError: An argument has a wrong type.
+            ValueError: The host or path is wrong, or another page is served at the path of the matchmaking.
+        """
+        return self._applications.addColyseus(path, host, self._gateway, hooksAndOptions)
 
     def register(self, name: str, roomClass: type[Room], **options: Any) -> Registration:
         """Serve rooms of a class under a name, on the application `rooms`; see `RoomApplication.register`."""
@@ -312,134 +341,68 @@ class Server(ListeningService):
         """All applications that were added, each once."""
         return self._routes.applications
 
-    # -- connections
-
-    @property
-    def connections(self) -> list[Connection]:
-        """The open connections. Empty if the option `clientTracking` is off."""
-        return self._connections.all if self.options.clientTracking else []
-
-    def connection(self, id: str) -> Connection | None:
-        """Return the open connection with that id, or `None`. Raises `TypeError` if `id` is not a string."""
-        return self._connections.get(id)
-
-    def send(self, id: str, data: Data) -> SendStatus:
-        """
-        Send a message to a connection by its id, like TeaJS's `send`.
-
-        Args:
-            id: The `Connection.id`.
-            data: The message, as for `Connection.send`.
-
-        Returns:
-            `SendStatus.CLOSED` if there is no such connection, otherwise the result of `Connection.send`.
-
-        Raises:
-            TypeError: `id` is not a string.
-        """
-        return self._connections.send(id, data)
-
-    def disconnect(self, id: str, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """
-        Close a connection by its id, like TeaJS's `disconnect`. Does nothing if there is no such connection.
-
-        Args:
-            id: The `Connection.id`.
-            code: The close code, as for `Connection.close`.
-            reason: The reason, as for `Connection.close`.
-
-        Raises:
-            TypeError: `id` is not a string.
-        """
-        self._connections.disconnect(id, code, reason)
-
-    def broadcast(self, data: Data | Prepared, exclude: Connection | Iterable[Connection] = ()) -> None:
-        """
-        Send a message to all connections of applications without rooms.
-
-        The message is framed once for all of them.
-
-        Args:
-            data: The message.
-            exclude: One connection or several that do not get it.
-        """
-        self._connections.broadcast(data, exclude)
-
-    def stats(self) -> Stats:
-        """Return the counters."""
-        return self._connections.stats()
-
     def setDebug(self, isOn: bool) -> None:
         """
-        Switch debugging on or off (like TeaJS's `setDebug`); ``--log-level debug`` switches it on.
+        Switch the log of every event of every connection on or off, at level debug (like TeaJS's `setDebug`).
 
-        It logs every event of every connection at level debug. Use it only on your own machine: while it is
-        on, the error for an unknown room tells clients the names of registered rooms.
+        ``--log-level debug`` switches it on. The default is off.
 
         Raises:
             TypeError: `isOn` is neither `True` nor `False`.
         """
-        if not isinstance(isOn, bool):
-            raise TypeError(f"isOn={isOn!r}: must be True or False")
-        self._gateway.context.isTracing = isOn
-        self._applications.setDebug(isOn)
+        self._isDebugging = _checkedSwitch(isOn)
+        self._trace()
 
-    def setAccessLog(self, isOn: bool) -> None:
-        """Switch the access log on or off: a line at level info for each page request and each upgrade."""
-        self._accesses.isOn = isOn
+    def tellErrors(self, isOn: bool) -> None:
+        """
+        Tell clients more about errors, or not; ``--dev`` switches it on.
 
-    # -- called by the gateway
+        While it is on, the error `internal` tells clients which hook or handler has raised what, and the
+        error for an unknown room tells them the names of registered rooms. These texts may be secret, so this
+        is for developers. The default is off.
 
-    @property
-    def isLocal(self) -> bool:
-        """Whether it listens, and only on loopback, without the PROXY protocol; UNIX sockets do not count."""
-        return self._listeners.isLocal
+        Raises:
+            TypeError: `isOn` is neither `True` nor `False`.
+        """
+        self._applications.tellErrors(_checkedSwitch(isOn))
 
-    def opened(self, connection: Connection, options: ServerOptions) -> None:
-        """Called by the gateway when the 101 answer of a connection is written."""
-        self._connections.opened(connection, options.clientTracking)
-        connection.opened(self.onConnection)
+    def showMessages(self, characters: int) -> None:
+        """
+        Log the beginning of each message that a client sends, at level info; ``--dev`` switches it on.
 
-    def closed(self, connection: Connection) -> None:
-        """Called by the gateway when the TCP connection of a WebSocket is closed."""
-        self._connections.closed(connection)
+        Messages may be secret, so this is for developers.
 
-    def finished(self) -> None:
-        """Called by the gateway when the last hook of a connection has ended."""
-        self._connections.finished()
+        Args:
+            characters: How much of a message is logged. The default is 0: none of it.
+        """
+        self._gateway.context.shownOfMessages = characters
+        self._trace()
 
-    def refused(self, error: UpgradeError, handshake: Handshake | None) -> None:
-        """Called by the gateway when an upgrade has failed."""
-        self._connections.refused(error, handshake)
-        callHook(self._log, self.onClientError, error, handshake)
+    def _trace(self) -> None:
+        context = self._gateway.context
+        context.isTracing = self._isDebugging or context.shownOfMessages > 0
 
-    # -- overrides of ListeningService
+    # -- overrides of the base classes
 
     def useEngine(self, engine: EngineService) -> None:
         """Replace the engine before the server starts; for programs that launch a server of somebody else."""
         super().useEngine(engine)
         self._applications.useEngine(engine)
 
-    def dropAll(self) -> None:
-        """Drop every connection, and cancel every running hook."""
-        self._connections.dropAll()
-
-    @property
-    def _isUnused(self) -> bool:
-        return self.stats().total == 0
-
-    def _listening(self, port: IListeningPort) -> None:
-        if isinstance(port, Port):
-            limitConnections(self._gateway.admission, self.options.maxConnections, openFiles(), self._log)
-        super()._listening(port)
-
     def _closingSteps(self) -> Iterator[ShutdownStep]:
-        yield from self._connections.shutdownSteps(self._hasLeft)
+        self.operations.simulations.stop()
+        yield from self._connections.shutdownSteps(self._hasLeft, self.options.shutdownTimeout)
         yield from self._applications.shutdownSteps()
 
     def _stopped(self) -> None:
-        self._connections.sumUpRefusals()
+        self.operations.simulations.stop()  # if it was stopped without the steps
         super()._stopped()
+
+
+def _checkedSwitch(isOn: bool) -> bool:
+    if not isinstance(isOn, bool):
+        raise TypeError(f"isOn={isOn!r}: must be True or False")
+    return isOn
 
 
 def _globalReactor() -> Any:

@@ -1,0 +1,3 @@
+"""
+The calls that every server has; see `txroom.admin.calls`.
+"""

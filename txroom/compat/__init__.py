@@ -1,0 +1,1 @@
+"""Clients of other systems, in txroom's rooms."""

@@ -1,0 +1,85 @@
+"""
+What the parent answers and does when a worker asks it, for operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import to_builtins
+from msgspec.structs import replace
+from twisted.logger import Logger, LogLevelFilterPredicate
+
+from ...service.operating.shownworker import LEVELS, ShownWorker
+from ..logs import setLevel
+from ..settings import Settings
+from .child import WorkerProcess
+from .pipe import Answer, Ask
+from .supervisor import Supervisor
+
+
+class Answering:
+    """
+    Answers the workers.
+
+    Args:
+        supervisor: Returns the supervisor of the workers, if there is one.
+        reload: Reloads, as SIGHUP does.
+    """
+
+    _log = Logger()
+
+    def __init__(self, supervisor: Callable[[], Supervisor | None], reload: Callable[[], Any]) -> None:
+        self._supervisor = supervisor
+        self._reload = reload
+        #: What filters the log of this process, which has what the workers log; `None`: nothing does.
+        self.logFilter: LogLevelFilterPredicate | None = None
+        #: The lowest level of the log that an operator has set; `None`: that of the settings.
+        self._level: str | None = None
+
+    def leveled(self, settings: Settings) -> Settings:
+        """Return the settings of the next worker, which logs from the level on that an operator has set."""
+        return settings if self._level is None else replace(settings, logLevel=self._level)
+
+    def asked(self, worker: WorkerProcess, ask: Ask) -> None:
+        """Answer a worker."""
+        try:
+            data, problem = self._answer(worker, ask)
+        except Exception:
+            self._log.failure("worker {slot} could not be answered", slot=worker.slot)
+            data, problem = None, "the log of the server says more"
+        worker.send(Answer(ask.id, data, problem))
+
+    def _answer(self, worker: WorkerProcess, ask: Ask) -> tuple[Any, str]:
+        """Return the answer, or what is wrong."""
+        supervisor = self._supervisor()
+        if supervisor is None:
+            return None, "the workers are being stopped"
+        if ask.what == "workers":
+            return [to_builtins(shown(each)) for each in supervisor.workers], ""
+        if ask.what == "drain":
+            return None, supervisor.replace(worker)
+        if ask.what == "reload":
+            self._reload()
+            return None, ""
+        if ask.what == "logLevel" and ask.argument in LEVELS:
+            self._level = ask.argument
+            if self.logFilter is not None:
+                setLevel(self.logFilter, ask.argument)
+            return None, ""
+        return None, "the parent of the workers has another version"
+
+
+def shown(worker: WorkerProcess) -> ShownWorker:
+    """Describe a worker."""
+    connections = worker.report.stats.get("active", 0)
+    return ShownWorker(
+        worker.slot,
+        worker.pid,
+        worker.node,
+        worker.state.name.lower(),
+        round(worker.served, 3),
+        worker.report.status,
+        connections if isinstance(connections, int) else 0,
+    )

@@ -1,0 +1,139 @@
+"""
+Examining: what operators are shown of a room, for the commands `Examine` and `ShowMembers`.
+
+A room that is being created, that ends or that is stuck can be examined too.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import Any
+
+from msgspec.structs import asdict
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ...core.awaitables import clearFailure
+from ...protocol import payload
+from ...protocol.errors import RoomError
+from .. import hooks
+from ..contract.asks import INSPECT_SECONDS, INSPECT_SIZE, SHOWN_CALLS, SHOWN_MEMBERS, Examine, ShowMembers
+from .context import RoomContext
+from .member import Member
+from .roomlisting import RoomListing
+
+#: The most characters of an error of `Room.inspect`.
+_ERROR = 500
+
+
+class Examining:
+    """
+    Describes one room.
+
+    Args:
+        context: The objects of the room.
+        roomListing: Its listing.
+        node: The id of the node that it is at.
+    """
+
+    __slots__ = ("_context", "_listing", "_node")
+
+    def __init__(self, context: RoomContext, roomListing: RoomListing, node: str) -> None:
+        self._context = context
+        self._listing = roomListing
+        self._node = node
+
+    def examine(self, command: Examine) -> Deferred[dict[str, Any]]:
+        """Describe the room; see `Examine`."""
+        context = self._context
+        hook: Any = context.room.inspect if command.isFull and context.life.isRunning else _nothing
+        token = hooks.currentOwner.set(context.port)
+        try:
+            inspected = hooks.call(context.clock, INSPECT_SECONDS, hook)
+        finally:
+            hooks.currentOwner.reset(token)
+        return inspected.addCallback(_plain).addErrback(_error).addCallback(self._described)
+
+    def _described(self, inspected: tuple[Any, str]) -> dict[str, Any]:
+        context = self._context
+        log, present = context.log, list(context.roster.present)
+        running = self._running()
+        waitsSince = context.outbox.waitsSince
+        return {
+            "listing": asdict(self._listing.listing),
+            "node": self._node,
+            "stage": context.life.stage.name.lower(),
+            "epoch": log.epoch,
+            "offset": log.offset,
+            "members": len(present),
+            "connected": sum(member.isConnected for member in present),
+            "running": running[:SHOWN_CALLS],
+            "runningCount": len(running),
+            "waiting": sum(len(member.mailbox) for member in context.roster.members.values()),
+            "commitSeconds": 0.0 if waitsSince is None else context.clock.seconds() - waitsSince,
+            "inspect": inspected[0],
+            "inspectError": inspected[1],
+        }
+
+    def _running(self) -> list[dict[str, Any]]:
+        """Describe the hooks, handlers and timers that wait, the oldest first."""
+        context, members = self._context, self._context.roster.members
+        return [
+            {
+                "name": wait.name,
+                "member": wait.member,
+                "seconds": wait.seconds,
+                "waiting": len(members[wait.member].mailbox) if wait.member in members else 0,
+            }
+            for wait in context.runner.running.waits(context.roomTimers)
+        ]
+
+    def members(self, command: ShowMembers) -> dict[str, Any]:
+        """Describe some of the members; see `ShowMembers`."""
+        limit = max(1, min(command.limit, SHOWN_MEMBERS))
+        others = (member for member in self._context.roster.present if member.id > command.after)
+        found = nsmallest(limit + 1, others, key=lambda member: member.id)
+        return {"members": [_shown(member) for member in found[:limit]], "isLast": len(found) <= limit}
+
+
+def describe(member: Member) -> dict[str, Any]:
+    """Describe a member."""
+    return {
+        "member": member.id,
+        "userId": member.userId,
+        "user": member.user,
+        "isConnected": member.isConnected,
+        "groups": sorted(member.groups),
+        "meta": dict(member.meta),
+    }
+
+
+def _shown(member: Member) -> dict[str, Any]:
+    waiting = len(member.mailbox)
+    return {**describe(member), "isBusy": member.mailbox.isBusy, "waiting": waiting}
+
+
+def _nothing() -> None:
+    """Return nothing, in place of `Room.inspect`."""
+
+
+def _plain(inspected: Any) -> tuple[Any, str]:
+    """Return the answer of `Room.inspect` as plain data, if it isn't too long. Raises as `payload.encode`."""
+    encoded = payload.encode(inspected, name="the answer of inspect")
+    size = len(encoded)
+    if size > INSPECT_SIZE:
+        raise ValueError(f"the answer has {size} bytes when it is encoded, and may have {INSPECT_SIZE}")
+    return payload.decode(encoded), ""
+
+
+def _error(failure: Failure) -> tuple[Any, str]:
+    """Return the error of `Room.inspect`. It costs the room nothing, and isn't logged: it may come often."""
+    error = failure.value
+    if isinstance(error, hooks.HookTimeout):
+        text = f"took longer than {INSPECT_SECONDS:g} s"
+    elif isinstance(error, RoomError):
+        text = f"{error.code}: {error.message}"
+    else:
+        text = f"{type(error).__name__}: {error}"
+    clearFailure(failure)
+    return None, text[:_ERROR]
