@@ -22,6 +22,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "txroomdocs",
+    "admincalls",
 ]
 exclude_patterns = ["_ext", "examples"]
 
@@ -39,7 +40,7 @@ nitpicky = True
 # txroom's own names have to resolve, with `txroom.` before them or without; Twisted's and Python's would
 # need their inventories from the network, and the docs are built without one.
 OWN = rf"txroom\b|({'|'.join(txroom.__all__)})(\.\w+)*$"
-nitpick_ignore_regex = [("py:.*", rf"(?s)(?!{OWN}).*"), ("py:class", r".*\.(Default|RoomClass)")]
+nitpick_ignore_regex = [("py:.*", rf"(?s)(?!{OWN}).*"), ("py:class", r".*\.(Default|Function|RoomClass)")]
 
 doctest_test_doctest_blocks = "default"
 doctest_global_setup = "from txroom import *"

@@ -66,6 +66,8 @@ ROOM_UNITS = {
     "messageRate": "messages/s",
     "messageBurst": "messages",
     "tickRate": "ticks/s",
+    "patchRate": "patches/s",
+    "maxState": "bytes",
     "saveVersion": "",
     "saveSeconds": "seconds",
     "maxSave": "bytes",
