@@ -49,8 +49,12 @@ def runStage(targets: list[str]) -> list[str]:
 
 
 def totals() -> Counter[str]:
-    """The numbers of tests since the start that passed, failed and were skipped."""
+    """The numbers of tests since the start that passed, failed and were skipped. Of a test that ran again, the
+    second result counts."""
     count: Counter[str] = Counter()
+    for report in RESULTS.glob("*-again.xml"):
+        # Each of these failed in the first run.
+        count["failed"] -= sum(1 for _ in ElementTree.parse(report).iter("testcase"))
     for report in RESULTS.glob("*.xml"):
         for suite in ElementTree.parse(report).iter("testsuite"):
             tests, errors, failures, skipped = (
@@ -69,12 +73,18 @@ def totals() -> Counter[str]:
 
 
 def failures() -> Iterator[str]:
-    """The tests of pytest since the start that failed, each with the end of what it printed."""
+    """The tests of pytest since the start that failed, each with the end of what it printed, and what became of
+    those that ran again."""
     for report in sorted(RESULTS.glob("*.xml")):
+        isAgain = report.stem.endswith("-again")
         for case in ElementTree.parse(report).iter("testcase"):
-            for problem in (*case.iter("failure"), *case.iter("error")):
+            name = f"{case.get('classname')}.{case.get('name')}"
+            problems = [*case.iter("failure"), *case.iter("error")]
+            for problem in problems:
                 lines = (problem.text or problem.get("message", "")).splitlines()
-                yield "\n".join([f"=== {case.get('classname')}.{case.get('name')}", *lines[-SHOWN_LINES:]])
+                yield "\n".join([f"=== {name}{' again' if isAgain else ''}", *lines[-SHOWN_LINES:]])
+            if isAgain and not problems:
+                yield f"=== {name} failed first, and passed when it ran again"
 
 
 def main(stages: list[str]) -> int:
