@@ -86,6 +86,19 @@ class ResumingTests(SeerCase):
                 self.assertEqual(ada.kinds, ["joined", "state"])
             self.assertSame(ada)
 
+    def test_limit(self) -> None:
+        """All of a large state is sent again a few times, to a client that resumes or joins again; then it waits."""
+        self.rooms(Pool)
+        ada = self.seer()
+        self.app.rooms[ada.player.room].state.title = "x" * 500_000
+        self.advance(0.1)
+        again = Seer(self.player())
+        answers = [again.resume(ada, 1 << 45) for _ in range(3)] + [again.join() for _ in range(5)]
+        self.assertEqual([answer[0] for answer in answers], ["joined"] * 5 + ["error"] * 3)
+        self.assertEqual(answers[-1][3], "rateLimited")
+        self.advance(answers[-1][5]["retryAfter"] + 0.1)
+        self.assertEqual(again.join()[0], "joined")
+
     def test_takenOver(self) -> None:
         """A connection that takes over from one that is open gets what that one has missed, and goes on."""
         self.rooms(Pool)

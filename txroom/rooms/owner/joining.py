@@ -27,6 +27,7 @@ from ..contract.arrivals import Join, Refused
 from ..contract.asks import TellSeat
 from ..contract.items import Error
 from ..contract.ports import Link, Outlet
+from . import replays
 from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import Lifecycle, RoomContext
@@ -185,16 +186,18 @@ class Joining:
                 self._seats.giveBack(member)
                 self._leaving.leave(member, CloseCode.NORMAL, LeaveReason.DROPPED)
 
-    def _again(self, member: Member, join: Join) -> Link:
+    def _again(self, member: Member, join: Join) -> Link | Refused:
         """Answer another join of a connection that has joined already, or is joining."""
         if member.state is State.SEATED:
             member.refs.append(join.ref)
         else:
+            refusal = replays.refusal(self._context, member)
+            if refusal is not None:
+                return refusal
             self._presence.catchUp(member)  # for clients that do not read the members of a second `joined`
-            offset = self._context.log.offset
-            self._welcome.announce(
-                member, [join.ref], offset, [], NIL, recovered=True, state=self._shown(member)
-            )
+            offset, state = self._context.log.offset, self._shown(member)
+            replays.spend(self._context, member, [], NIL, state)
+            self._welcome.announce(member, [join.ref], offset, [], NIL, recovered=True, state=state)
         return self._linkOf(member)
 
     def _shown(self, member: Member) -> Shown | None:

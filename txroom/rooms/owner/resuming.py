@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable
 from twisted.python.failure import Failure
 
 from ...core.codes import CloseCode, ErrorCode
-from ...core.tokenbucket import TokenBucket
 from ...protocol.errors import RoomError
 from ...protocol.payload import NIL
 from ..api.client import Client
 from ..contract.arrivals import Refused, Resume
 from ..contract.ports import Link, Outlet
 from ..contract.records import Entry, Handled, MemberRecord
+from . import replays
 from .context import RoomContext
 from .joining import NEEDS_MSGPACK
 from .leaving import Leaving
@@ -24,12 +24,6 @@ from .revokedtokens import RevokedTokens
 from .states import States
 from .tokens import digest, memberOf
 from .welcome import Welcome
-
-#: The budget for messages that are sent again to a member is counted from at least this many bytes, even if
-#: `recoverySize` is smaller or has no limit.
-LEAST_REPLAYS = 1 << 20
-#: The number of bytes that each message which is sent again counts besides its data.
-REPLAY_COST = 100
 
 
 class Resuming:
@@ -73,10 +67,9 @@ class Resuming:
         member = context.roster.members[memberOf(resume.token)]
         if context.runner.userId(resume.user, member.id) != member.arrivalId:
             return Refused(ErrorCode.FORBIDDEN)
-        replays, now = self._replaysOf(member), context.clock.seconds()
-        wait = replays.spend(0.0, now)
-        if wait:
-            return Refused(ErrorCode.RATE_LIMITED, "too many messages were sent again", {"retryAfter": wait})
+        refusal = replays.refusal(context, member)
+        if refusal is not None:
+            return refusal
         offset = log.offset
         missed = self._missed(member, resume)
         snapshot = self._welcome.snapshot(member) if missed is None else NIL
@@ -104,12 +97,11 @@ class Resuming:
                 member, [resume.ref], resume.offset, replay, NIL, recovered=True, state=state
             )
         else:
-            shown = log.forNewcomer(offset, now)
+            shown = log.forNewcomer(offset, context.clock.seconds())
             offset = shown[0].offset - 1 if shown else offset
             replay = [*(entry for entry in shown if entry.isFor(member.id)), *since]
             self._welcome.announce(member, [resume.ref], offset, replay, snapshot, state=state)
-        size = sum([len(entry.data) for entry in replay])
-        replays.spend(len(snapshot) + size + REPLAY_COST * len(replay), now)
+        size = replays.spend(context, member, replay, snapshot, state)
         if missed is not None:
             context.meters.messagesRecovered += len(replay)
             context.meters.bytesRecovered += size
@@ -149,17 +141,6 @@ class Resuming:
         if context.room.binary and resume.isJSON:
             return Refused(ErrorCode.BAD_REQUEST, NEEDS_MSGPACK)
         return None
-
-    def _replaysOf(self, member: Member) -> TokenBucket:
-        """
-        Return the budget of bytes that may be sent again to a member: twice `recoverySize` at once, and then
-        one tenth of it per second.
-        """
-        context = self._context
-        if member.replays is None:
-            size = max(context.room.recoverySize, LEAST_REPLAYS)
-            member.replays = TokenBucket(size / 10, 2.0 * size, context.clock.seconds())
-        return member.replays
 
     def _missed(self, member: Member, resume: Resume) -> list[Entry] | None:
         """
