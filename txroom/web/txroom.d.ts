@@ -335,9 +335,10 @@ export function mayReconnect(code: number, reason?: string): boolean;
  * While the status is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
- * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
+ * `client.joinOrCreate<{ said: { text: string } }>("chat")`. `State` is the type of the state:
+ * `client.joinOrCreate<any, { balls: Map<string, { x: number }> }>("pool")`.
  */
-export class Room<Messages extends object = any> {
+export class Room<Messages extends object = any, State = any> {
   /** You cannot create a room object yourself: `client.join` and similar methods do. */
   private constructor();
   /** The id of the room. It changes if the client has to join another room after a loss. */
@@ -361,7 +362,7 @@ export class Room<Messages extends object = any> {
    * `Uint64` are BigInts. After a lost connection the objects, Maps and arrays are the same as before, as far as they
    * have the same places in the state.
    */
-  readonly state: any;
+  readonly state: State;
   /**
    * The version of the state; null if there is none. The server counts it up with each patch, and sends no patch if
    * nothing has changed.
@@ -552,16 +553,16 @@ export class Client {
    * and options is in progress, this one waits for it. If the client is leaving the room, this one waits until it has
    * left.
    */
-  joinOrCreate<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
+  joinOrCreate<Messages extends object = any, State = any>(name: string, options?: object, prepare?: (room: Room<Messages, State>) => void): Promise<Room<Messages, State>>;
   /**
    * Joins an existing room of that name. Rejects like `joinOrCreate`, and with "noSuchRoom" if no room has a free seat,
    * or with the error of the room that has refused the client.
    */
-  join<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
+  join<Messages extends object = any, State = any>(name: string, options?: object, prepare?: (room: Room<Messages, State>) => void): Promise<Room<Messages, State>>;
   /** Creates a room of that name and joins it. Rejects like `joinOrCreate`. */
-  create<Messages extends object = any>(name: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
+  create<Messages extends object = any, State = any>(name: string, options?: object, prepare?: (room: Room<Messages, State>) => void): Promise<Room<Messages, State>>;
   /** Joins the room with that id. Rejects like `joinOrCreate`, and with "noSuchRoom" if it does not exist. */
-  joinById<Messages extends object = any>(id: string, options?: object, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
+  joinById<Messages extends object = any, State = any>(id: string, options?: object, prepare?: (room: Room<Messages, State>) => void): Promise<Room<Messages, State>>;
   /**
    * Continues the membership of another page; `token` is the `room.reconnectionToken` of that page.
    *
@@ -575,7 +576,7 @@ export class Client {
    * user; with "noSuchRoom" if the room does not exist any more; with "badRequest" if the token is malformed; and
    * otherwise like `joinOrCreate`. Then join again.
    */
-  resume<Messages extends object = any>(token: string, prepare?: (room: Room<Messages>) => void): Promise<Room<Messages>>;
+  resume<Messages extends object = any, State = any>(token: string, prepare?: (room: Room<Messages, State>) => void): Promise<Room<Messages, State>>;
   /**
    * Lists the rooms of that name, or of any name, that match the filter.
    *

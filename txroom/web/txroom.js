@@ -1554,9 +1554,11 @@ const ROOM_EVENTS = new Set(["state", "presence", "reconnecting", "recovered", "
  * While the status is "away" or "resuming", the client queues messages.
  *
  * `Messages` maps the types of the server's messages to their data:
- * `client.joinOrCreate<{ said: { text: string } }>("chat")`.
+ * `client.joinOrCreate<{ said: { text: string } }>("chat")`. `State` is the type of the state:
+ * `client.joinOrCreate<any, { balls: Map<string, { x: number }> }>("pool")`.
  *
  * @template {object} [Messages=any]
+ * @template [State=any]
  */
 export class Room {
   #client;
@@ -1625,7 +1627,7 @@ export class Room {
    * `Uint64` are BigInts. After a lost connection the objects, Maps and arrays are the same as before, as far as they
    * have the same places in the state.
    *
-   * @returns {any}
+   * @returns {State}
    */
   get state() {
     return this.#membership.state;
@@ -2939,10 +2941,11 @@ export class Client {
    * left.
    *
    * @template {object} [Messages=any]
+   * @template [State=any]
    * @param {string} name
    * @param {object} [options]
-   * @param {(room: Room<Messages>) => void} [prepare]
-   * @returns {Promise<Room<Messages>>}
+   * @param {(room: Room<Messages, State>) => void} [prepare]
+   * @returns {Promise<Room<Messages, State>>}
    */
   joinOrCreate(name, options = {}, prepare = undefined) {
     return this.#enter("joinOrCreate", name, options, prepare);
@@ -2953,10 +2956,11 @@ export class Client {
    * or with the error of the room that has refused the client.
    *
    * @template {object} [Messages=any]
+   * @template [State=any]
    * @param {string} name
    * @param {object} [options]
-   * @param {(room: Room<Messages>) => void} [prepare]
-   * @returns {Promise<Room<Messages>>}
+   * @param {(room: Room<Messages, State>) => void} [prepare]
+   * @returns {Promise<Room<Messages, State>>}
    */
   join(name, options = {}, prepare = undefined) {
     return this.#enter("join", name, options, prepare);
@@ -2966,10 +2970,11 @@ export class Client {
    * Creates a room of that name and joins it. Rejects like `joinOrCreate`.
    *
    * @template {object} [Messages=any]
+   * @template [State=any]
    * @param {string} name
    * @param {object} [options]
-   * @param {(room: Room<Messages>) => void} [prepare]
-   * @returns {Promise<Room<Messages>>}
+   * @param {(room: Room<Messages, State>) => void} [prepare]
+   * @returns {Promise<Room<Messages, State>>}
    */
   create(name, options = {}, prepare = undefined) {
     return this.#enter("create", name, options, prepare);
@@ -2979,10 +2984,11 @@ export class Client {
    * Joins the room with that id. Rejects like `joinOrCreate`, and with "noSuchRoom" if it does not exist.
    *
    * @template {object} [Messages=any]
+   * @template [State=any]
    * @param {string} id
    * @param {object} [options]
-   * @param {(room: Room<Messages>) => void} [prepare]
-   * @returns {Promise<Room<Messages>>}
+   * @param {(room: Room<Messages, State>) => void} [prepare]
+   * @returns {Promise<Room<Messages, State>>}
    */
   joinById(id, options = {}, prepare = undefined) {
     return this.#enter("joinById", id, options, prepare);
@@ -3002,9 +3008,10 @@ export class Client {
    * otherwise like `joinOrCreate`. Then join again.
    *
    * @template {object} [Messages=any]
+   * @template [State=any]
    * @param {string} token
-   * @param {(room: Room<Messages>) => void} [prepare]
-   * @returns {Promise<Room<Messages>>}
+   * @param {(room: Room<Messages, State>) => void} [prepare]
+   * @returns {Promise<Room<Messages, State>>}
    */
   async resume(token, prepare = undefined) {
     const { room, token: secret, ref, joinRequest } = readToken(token);

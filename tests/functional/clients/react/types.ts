@@ -53,6 +53,18 @@ export async function play(filter: Filter): Promise<Listing[]> {
   return client.query("duel", filter);
 }
 
+interface Pool {
+  readonly balls: Map<string, { x: number; owner: string }>;
+}
+export async function watchBalls(): Promise<number[]> {
+  const room = await client.joinOrCreate<Messages, Pool>("pool", {}, (room) => room.state.balls.size);
+  // @ts-expect-error: the state has no cues
+  room.on("state", () => room.state.cues);
+  const anyState: Room<Messages> = room;
+  anyState.state.whatever;
+  return [...room.state.balls.values()].map(({ x }) => x);
+}
+
 /** Wrappers keep the types, as hooks of React do. */
 export function listen<Name extends keyof RoomEvents>(room: Room, name: Name, listener: RoomEvents[Name]): Off {
   return room.on(name, listener);
