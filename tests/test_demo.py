@@ -270,33 +270,29 @@ class MoleTests(DemoTestCase):
         """When the room goes on in another process, its players have their points, and the mole moves on."""
         harness = self.demo()
         ann = harness.client().join("mole", name="ann")
-        harness.advance(1)
-        ann.call("hit", ann.expect("mole"))
+        harness.advance(1.5)
+        ann.call("hit", ann.state.mole)
+        ann.expect("hit")
         harness.restart(ann)
-        harness.advance(2)
         (member,) = ann.members
         self.assertEqual(member.metas[0]["points"], 1)
-        ann.expect("hit")
-        ann.expect("mole")
+        harness.advance(2)
+        ann.until(lambda game: game.mole is not None)
 
     def test_game(self) -> None:
         """The mole moves once a second, and the first player who hits it gets a point, which all see."""
         harness = self.demo()
-        ann, bob = harness.connect("/rooms/mole?name=ann"), harness.connect("/rooms/mole?name=bob")
+        ann, bob = (harness.client().join("mole", name=name) for name in ("ann", "bob"))
+        self.assertIsNone(ann.state.mole)
         harness.advance(3.5)
-        moles = [data for kind, data in messages(ann) if kind == "mole"]
-        self.assertEqual(len(moles), 3)
-        for client in (ann, bob, ann):
-            client.send(dumps(["call", 1, None, "hit", moles[-1]]))
-        self.assertEqual([frame[2] for frame in frames(ann, "reply")], [True, False])
-        self.assertEqual([frame[2] for frame in frames(bob, "reply")], [False])
-        self.assertEqual(messages(bob)[-1], ["hit", {"by": idOf(ann), "hole": moles[-1]}])
-        late = harness.connect("/rooms/mole?name=late")
-        joined = frames(late, "joined")[0][3]
-        points = {user["metas"][0]["name"]: user["metas"][0]["points"] for user in joined["members"]}
-        self.assertEqual(
-            (points, joined["snapshot"]), ({"ann": 1, "bob": 0, "late": 0}, {"holes": 9, "mole": None})
-        )
+        hole = bob.state.mole
+        self.assertEqual([client.call("hit", hole) for client in (ann, bob, ann)], [True, False, False])
+        self.assertEqual(bob.expect("hit"), {"by": ann.member, "hole": hole})
+        late = harness.client().join("mole", name="late")
+        metas = [member.metas[0] for member in late.members]
+        points = {meta["name"]: meta["points"] for meta in metas}
+        self.assertEqual(points, {"ann": 1, "bob": 0, "late": 0})
+        self.assertEqual((late.state.holes, late.state.mole), (9, None))
 
     def test_noSuchHole(self) -> None:
         """There are nine holes."""

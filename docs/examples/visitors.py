@@ -12,14 +12,9 @@ from twisted.internet.task import deferLater
 
 async def play(client, room, clock):
     """Play one game, and hit the hole where the mole was last seen."""
-    holes = room.snapshot["holes"]
-    hole = randrange(holes)
-
-    def seen(where, offset):
-        nonlocal hole
-        hole = where
-
-    room.on("mole", seen)
+    hole = 0
     for _ in range(20):
         await deferLater(clock, 0.2 + randrange(10) / 10)
+        if room.state.mole is not None:
+            hole = room.state.mole
         await room.call("hit", hole)

@@ -155,7 +155,7 @@ async function enter(topic, token = null) {
     room = joined;
     mine.add(room.member);
     listen(room, isCurrent);
-    if (topic === GAME) startGame(room.snapshot);
+    if (topic === GAME) startGame();
   } catch (error) {
     if (isCurrent()) note(`You could not join the room: ${error.message || error.code}`);
   }
@@ -171,7 +171,7 @@ function listen(room, isCurrent) {
   on("said", said);
   on("typing", typing);
   on("whispered", whispered);
-  on("mole", mole);
+  on("state", mole);
   on("hit", hit);
   on("presence", () => {
     people();
@@ -193,7 +193,7 @@ function listen(room, isCurrent) {
     for (const item of $("log").querySelectorAll("li:not(.waiting)")) item.remove();
     last = null;
     back("The connection is back, but messages were lost. These are the messages that the room still has.");
-    if (place === GAME) startGame(room.snapshot);
+    if (place === GAME) startGame();
     lookSoon();
   });
   on("left", ({ code, reason }) => {
@@ -416,9 +416,9 @@ function waitAtEnd() {
 
 // -- the game
 
-function startGame({ holes, mole: where }) {
+function startGame() {
   $("result").textContent = "";
-  $("board").replaceChildren(...Array.from({ length: holes }, (_, hole) => {
+  $("board").replaceChildren(...Array.from({ length: room.state.holes }, (_, hole) => {
     const button = element("button");
     button.type = "button";
     button.ariaLabel = `Hole ${hole + 1}`;
@@ -426,12 +426,15 @@ function startGame({ holes, mole: where }) {
     button.onclick = () => strike(hole);
     return button;
   }));
-  mole(where);
+  mole();
 }
 
-function mole(where) {
+/** Shows the mole where it is. The hole in which it was hit stays marked until it looks out again. */
+function mole() {
+  const where = room.state.mole;
   [...$("board").children].forEach((button, hole) => {
-    button.className = hole === where ? "up" : "";
+    button.classList.toggle("up", hole === where);
+    if (where !== null) button.classList.remove("hit");
     button.ariaLabel = `Hole ${hole + 1}${hole === where ? ": the mole" : ""}`;
   });
 }
@@ -445,8 +448,7 @@ async function strike(hole) {
 }
 
 function hit({ by, hole }) {
-  mole(null);
-  $("board").children[hole]?.classList.add("hit");
+  $("board").children[hole]?.classList.replace("up", "hit");
   $("result").textContent = mine.has(by) ? "Hit!" : `${nameOf(by)} was faster.`;
 }
 

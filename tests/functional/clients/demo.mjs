@@ -29,7 +29,9 @@ async function openTab(name, topic = "") {
 /** Give the page that size, and wait until it has been laid out anew. */
 async function resize(tab, width, height) {
   await tab.setViewportSize({ width, height });
-  await tab.waitForFunction((size) => innerWidth === size.width && innerHeight === size.height, { width, height }, { polling: 50 });
+  // The page sets its height when the browser tells it of its new size.
+  await tab.waitForFunction(({ width, height }) => innerWidth === width && innerHeight === height
+    && ["", `${height}px`].includes(document.body.style.getPropertyValue("--height")), { width, height }, { polling: 50 });
 }
 
 async function say(tab, text) {
