@@ -29,6 +29,8 @@ async function logIn(tab, secret) {
   await tab.press("#secret", "Enter");
 }
 
+/** The text of an element, once it is there and has one. */
+const text = (tab, selector) => tab.locator(selector, { hasText: /./ }).textContent();
 const texts = (tab, selector) => tab.locator(selector).allTextContents();
 const live = (tab) => tab.locator("#status[data-state=open]").waitFor();
 const shoot = (tab, name) => tab.screenshot({ path: `${directory}/${name}.png` });
@@ -56,11 +58,12 @@ try {
   // The form, a wrong secret, and the right one.
   const tab = await openTab();
   await logIn(tab, "x");
-  seen.wrong = await tab.locator("[role=alert]").textContent();
-  errors.splice(0); // the browser tells in the console of the answer 401
+  seen.wrong = await text(tab, "[role=alert]");
+  await until(() => errors.some((error) => error.includes("401")), "what the browser tells in the console of the answer");
+  errors.splice(0);
   await logIn(tab, manageSecret);
   await live(tab);
-  seen.role = await tab.locator("#role").textContent();
+  seen.role = await text(tab, "#role");
   seen.cookie = await tab.evaluate(() => document.cookie);
   await tab.locator("section:has(h2:text-is('Nodes')) tbody tr").waitFor();
   await tab.locator(".tile", { hasText: "Rooms" }).getByText("301").waitFor();
@@ -70,7 +73,7 @@ try {
   await tab.locator("h1", { hasText: "Rooms" }).waitFor();
   await tab.locator("tbody tr").nth(49).waitFor();
   seen.page = await tab.locator("tbody tr").count();
-  seen.pager = await tab.locator(".pager").textContent();
+  seen.pager = await text(tab, ".pager");
   await tab.keyboard.press("/");
   await tab.keyboard.type("the needle");
   await tab.locator(".pager", { hasText: /^1 room$/ }).waitFor();
@@ -81,7 +84,7 @@ try {
   const room = decodeURIComponent(new URL(tab.url()).hash.split("/").pop());
   await tab.locator(".facts", { hasText: "needles" }).waitFor();
   seen.fields = await texts(tab, "section:has(h2:text-is('Fields')) dd");
-  seen.metadata = await tab.locator("section:has(h2:text-is('Metadata')) pre").textContent();
+  seen.metadata = await text(tab, "section:has(h2:text-is('Metadata')) pre");
 
   // Its members, and its messages once they are asked for.
   const ann = await join(room, "ann"), bob = await join(room, "<b>bob</b>");
@@ -109,7 +112,7 @@ try {
   await tab.getByLabel("Type", { exact: true }).fill("news");
   await tab.getByLabel("Data", { exact: true }).fill("{wrong");
   await tab.getByRole("button", { name: "Send", exact: true }).click();
-  seen.invalid = await tab.locator("dialog [role=alert]").textContent();
+  seen.invalid = await text(tab, "dialog [role=alert]");
   await tab.getByLabel("Data", { exact: true }).fill('{"text": "soon"}');
   await tab.getByRole("button", { name: "Send", exact: true }).click();
   await until(() => bob.heard.some(([type]) => type === "news"), "the broadcast");
@@ -128,7 +131,7 @@ try {
   // Connections and users.
   await go(tab, "#/connections?text=ann");
   await tab.locator("button.row", { hasText: "ann" }).click();
-  seen.connection = await tab.locator("dialog h2").textContent();
+  seen.connection = await text(tab, "dialog h2");
   await tab.getByRole("button", { name: "Make it slow…" }).click();
   await tab.getByLabel("Latency, ms").fill("300");
   await tab.getByRole("button", { name: "Begin" }).click();
@@ -136,7 +139,7 @@ try {
   await tab.getByRole("button", { name: "Done" }).click();
   await go(tab, "#/server");
   const slow = tab.locator("section:has(h2:text-is('Slow connections'))");
-  seen.slow = await slow.locator("dd").textContent();
+  seen.slow = await text(slow, "dd");
   await slow.getByRole("button", { name: "End all" }).click();
   await slow.getByText("No connection is made slow.").waitFor();
   await go(tab, "#/users?user=ann");
@@ -153,7 +156,7 @@ try {
   await tab.locator("details[open]").getByLabel("text", { exact: true }).fill("from the page");
   await tab.locator("details[open]").getByRole("button", { name: "Call" }).click();
   await tab.locator(".messages li", { hasText: "from the page" }).waitFor();
-  seen.answer = await tab.locator("details[open] pre").textContent();
+  seen.answer = await text(tab, "details[open] pre");
   await until(() => ann.heard.some(([, data]) => data?.text === "from the page"), "the message of the playground");
 
   // Three sizes, in both colours: nothing is wider than the screen.
@@ -190,10 +193,12 @@ try {
   await go(reader, "#/rooms");
   await reader.locator("tbody tr").first().click();
   await reader.locator(".facts", { hasText: "Epoch" }).waitFor();
-  seen.reader = { role: await reader.locator("#role").textContent(), buttons: [] };
+  seen.reader = { role: await text(reader, "#role"), buttons: [] };
+  const expected = { "users?user=ann": "Find", server: "Measure" };
   for (const view of ["rooms", "connections", "users?user=ann", "playground", "server"]) {
     await go(reader, `#/${view}`);
-    await reader.waitForTimeout(300);
+    if (expected[view]) await reader.getByRole("button", { name: expected[view] }).waitFor();
+    await reader.waitForTimeout(300); // those that must not come
     seen.reader.buttons.push(...(await reader.locator("main button:visible:not(.row)").allTextContents()).filter(Boolean));
   }
   await reader.getByRole("button", { name: "Log out" }).click();
@@ -204,7 +209,7 @@ try {
   bob.client.close();
   console.log("stop");
   await tab.locator("#line:not([hidden])").waitFor();
-  seen.line = await tab.locator("#line").textContent();
+  seen.line = await text(tab, "#line");
   errors.splice(0); // the browser tells in the console that it can't connect
   seen.origins = [...requests];
   console.log(JSON.stringify(seen));

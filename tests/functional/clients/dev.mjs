@@ -17,15 +17,16 @@ try {
   await tab.goto(url);
   await tab.getByRole("button", { name: "Join" }).click();
   await tab.locator(".badge", { hasText: /^joined$/ }).waitFor();
+  await tab.locator("summary", { hasText: "Another message" }).waitFor();
   seen.types = await tab.locator("summary b").allTextContents();
   const open = tab.locator("details[open]");
   await tab.locator("summary", { hasText: "add" }).click();
   await open.locator("input").fill("7");
   await open.getByRole("button", { name: "Call" }).click();
-  seen.answer = await open.locator("pre").textContent();
+  seen.answer = await open.locator("pre", { hasText: /./ }).textContent();
   await tab.locator("summary", { hasText: "broken" }).click();
   await open.getByRole("button", { name: "Call" }).click();
-  seen.problem = await open.locator("pre").textContent();
+  seen.problem = await open.locator("pre", { hasText: /./ }).textContent();
   seen.origins = [...requests];
   console.log(JSON.stringify(seen));
 } finally {
