@@ -49,8 +49,10 @@ def runStage(targets: list[str]) -> list[str]:
 
 
 def totals() -> Counter[str]:
-    """The numbers of tests since the start that passed, failed and were skipped. Of a test that ran again, the
-    second result counts."""
+    """
+    The numbers of tests since the start that passed, failed and were skipped. Of a test that ran again, the
+    second result counts.
+    """
     count: Counter[str] = Counter()
     for report in RESULTS.glob("*-again.xml"):
         # Each of these failed in the first run.
@@ -73,8 +75,10 @@ def totals() -> Counter[str]:
 
 
 def failures() -> Iterator[str]:
-    """The tests of pytest since the start that failed, each with the end of what it printed, and what became of
-    those that ran again."""
+    """
+    The tests of pytest since the start that failed, each with the end of what it printed, and what became of
+    those that ran again.
+    """
     for report in sorted(RESULTS.glob("*.xml")):
         isAgain = report.stem.endswith("-again")
         for case in ElementTree.parse(report).iter("testcase"):

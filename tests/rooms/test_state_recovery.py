@@ -87,7 +87,7 @@ class ResumingTests(SeerCase):
             self.assertSame(ada)
 
     def test_limit(self) -> None:
-        """All of a large state is sent again a few times, to a client that resumes or joins again; then it waits."""
+        """A client that resumes or joins again gets all of a large state a few times; then it has to wait."""
         self.rooms(Pool)
         ada = self.seer()
         self.app.rooms[ada.player.room].state.title = "x" * 500_000
