@@ -1,4 +1,4 @@
-"""What a shop tells rooms and users, by the HTTP API."""
+"""Send messages to rooms and notifications to users, with the HTTP API."""
 
 import os
 import time
@@ -14,7 +14,7 @@ API = os.environ.get("TXROOM_API", "http://127.0.0.1:9000/api/v1")
 
 session = requests.Session()
 session.headers["Authorization"] = f"Bearer {os.environ['TXROOM_ADMIN_TOKEN']}"
-# Requests are sent again after these statuses, and if the connection is lost.
+# Send a request again after these statuses, and after a lost connection.
 statuses = [429, 502, 503, 504]
 again = Retry(
     5, status_forcelist=statuses, allowed_methods=None, backoff_factor=0.2
@@ -24,7 +24,7 @@ for scheme in ("http://", "https://"):
 
 
 def post(path: str, body: dict[str, Any]) -> Any:
-    """Send a request. It is carried out once, however often it is sent again."""
+    """Send a request, perhaps several times. The server carries it out once."""
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     for wait in (0.2, 0.5, 1, 2, 0):
         answer = session.post(
@@ -50,6 +50,6 @@ def publish(room: str, type: str, data: Any) -> Any:
 
 
 def notify(user: str, type: str, data: Any) -> Any:
-    """Notify a user, also one who is away. Return whether the user is connected."""
+    """Notify a user, who may be away. Return whether the user is listening now."""
     answer = post(f"/notify/{quote(user, '')}", {"type": type, "data": data})
     return answer["isListening"]

@@ -7,6 +7,6 @@ from shop import notify
 
 @require_POST
 def ship(request: HttpRequest, order: int) -> JsonResponse:
-    """Mark an order as shipped, and tell its customer, who may be away."""
+    """Mark an order as shipped, and notify the customer, who may be away."""
     isThere = notify(request.POST["customer"], "shipped", {"order": order})
     return JsonResponse({"seen": isThere})

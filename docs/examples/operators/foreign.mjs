@@ -1,4 +1,4 @@
-// What the players have, by the packages json-rpc-2.0 and ws of npm.
+// Watch the coins of the players, and give coins, with the npm packages json-rpc-2.0 and ws.
 
 import { JSONRPCClient, JSONRPCServer, JSONRPCServerAndClient } from "json-rpc-2.0";
 import WebSocket from "ws";

@@ -1,4 +1,4 @@
-"""A server whose operators see what its players have, and change it."""
+"""A server whose operators list the coins of players, and give coins to them."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from txroom import Caller, Room, RoomError, Server
 
 
 class Arena(Room):
-    """A room that stays."""
+    """A room that stays until somebody ends it."""
 
     autoDispose = False
 
 
 class Player(Struct):
-    """What a player has."""
+    """A player, and how many coins the player has."""
 
     userId: str
     coins: int
@@ -29,10 +29,10 @@ def makeServer(clock: Any = None) -> Server:
     @server.rpc("economy.players", role="read")
     def players(least: int = 0) -> list[Player]:
         """
-        List the players, with what they have.
+        List the players and their coins.
 
         Args:
-            least: Leave out players with fewer coins.
+            least: Leave out players who have fewer coins than this.
         """
         return [
             Player(user, owned) for user, owned in coins.items() if owned >= least

@@ -1,4 +1,4 @@
-// The same with txroom.js, outside of a browser.
+// Watch the coins of the players, and give coins to one of them, with txroom.js in Node.
 
 import WebSocket from "ws";
 

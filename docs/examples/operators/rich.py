@@ -1,4 +1,4 @@
-"""Give coins to a player, and print what all have, until somebody has 20."""
+"""Give coins to a player, and print the coins of all until somebody has 20."""
 
 import os
 from typing import Any
