@@ -275,6 +275,17 @@ class ExampleTests(DocsTestCase):
         with mock.patch.dict(sys.modules, tictactoe=self.load("tictactoe", "tictactoe")):
             self.passes(self.load("test_tictactoe", "tictactoe").TicTacToeTests)
 
+    def test_movement(self) -> None:
+        """The server of the page about smooth movement serves its page, and what this imports."""
+        harness = self.harness(self.load("arena", "movement").makeServer)
+        folder = EXAMPLES / "movement"
+        self.assertIn((folder / "arena.html").read_bytes(), get(harness, "/"))
+        for name in ("game.mjs", "interpolator.mjs", "predictor.mjs"):
+            answer = get(harness, f"/{name}")
+            self.assertIn(b"Content-Type: text/javascript", answer)
+            self.assertIn((folder / name).read_bytes(), answer)
+        self.assertIn(b" 200 OK\r\n", get(harness, "/txroom.js"))
+
     def test_pytest(self) -> None:
         """The tests for pytest pass, with a substitute for the fixture."""
         module = self.load("test_with_pytest")

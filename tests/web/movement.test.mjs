@@ -44,7 +44,7 @@ const near = (value, expected) => assert.ok(Math.abs(value - expected) < 1e-6, `
 test("players move evenly between patches that are not on time", () => {
   const room = new FakeRoom();
   const shown = new Interpolator(room);
-  assert.deepEqual(shown.placesAt(0), new Map());
+  assert.deepEqual(shown.positionsAt(0), new Map());
   // The client's clock is 7 s ahead; each third patch is 40 ms late.
   const places = [];
   for (let frame = 0; frame < 120; frame++) {
@@ -53,7 +53,7 @@ test("players move evenly between patches that are not on time", () => {
       const arrival = 7_000 + tick * 50 + (tick % 3 === 2 ? 40 : 0);
       if (arrival === now) room.patch(tick / 20, arrival, { ada: tick * 2 });
     }
-    if (frame >= 30) places.push(shown.placesAt(now).get("ada"));
+    if (frame >= 30) places.push(shown.positionsAt(now).get("ada"));
   }
   const steps = places.slice(1).map((x, at) => x - places[at]);
   // Two units in 50 ms are 0.4 in 10 ms; the estimate of the clock moves by half a millisecond for each patch.
@@ -66,15 +66,15 @@ test("who comes and who goes is there between the same patches", () => {
   room.patch(0, 1_000, { ada: 0, bob: 5 });
   room.patch(0.05, 1_050, { ada: 1, cleo: 9 });
   near(shown.timeAt(1_125), 0.025);
-  const places = shown.placesAt(1_125);
+  const places = shown.positionsAt(1_125);
   assert.deepEqual([...places.keys()], ["ada", "bob"]);
   near(places.get("ada"), 0.5);
-  assert.deepEqual([...shown.placesAt(2_000)], [["ada", 1], ["bob", 5]]);
+  assert.deepEqual([...shown.positionsAt(2_000)], [["ada", 1], ["bob", 5]]);
   room.patch(0.1, 1_100, { ada: 1, cleo: 9 });
-  assert.deepEqual([...shown.placesAt(2_000).keys()], ["ada", "cleo"]);
-  assert.deepEqual([...shown.placesAt(0)], [["ada", 1], ["cleo", 9]], "there is nothing older");
+  assert.deepEqual([...shown.positionsAt(2_000).keys()], ["ada", "cleo"]);
+  assert.deepEqual([...shown.positionsAt(0)], [["ada", 1], ["cleo", 9]], "there is nothing older");
   room.patch(0, 9_000, { dan: 3 });
-  assert.deepEqual([...shown.placesAt(9_000)], [["dan", 3]], "another server begins at 0");
+  assert.deepEqual([...shown.positionsAt(9_000)], [["dan", 3]], "another server begins at 0");
 });
 
 test("a player moves at once, and is corrected by what the server has handled", () => {

@@ -1,16 +1,18 @@
-"""A field on which players run, and shoot at the others where they see them."""
+"""A game in which players run on a line and shoot at each other, and its page."""
 
 from collections import deque
+from pathlib import Path
 
 import msgspec
+from twisted.web.static import Data
 
 from txroom import Room, Server, message
 from txroom.state import Float32, Map, State
 
-LENGTH = 100.0
-STEP = 0.25  # how far an input moves a player
-REACH = 0.5  # a shot hits a player that is at most so far from its place
-MEMORY = 0.5  # the server knows where players were so many seconds ago
+LENGTH = 100.0  # of the line, in metres
+STEP = 0.25  # how many metres an input moves a player
+REACH = 0.5  # a shot hits a player who is at most this many metres from its target
+MEMORY = 0.5  # for how many seconds the server remembers the positions
 
 
 class Player(State):
@@ -19,7 +21,7 @@ class Player(State):
 
 
 class Field(State):
-    time: float = 0.0  # when the players were there, in seconds
+    time: float = 0.0  # the time to which the positions belong, in seconds
     players: Map[Player]
 
 
@@ -29,11 +31,11 @@ class Input(msgspec.Struct):
 
 class Shot(msgspec.Struct):
     x: float
-    time: float  # the time that the player saw: a moment ago
+    time: float  # the time of the positions that the shooter saw
 
 
 class Past:
-    """Where the players were during the last seconds."""
+    """The positions of the players during the last seconds."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -45,7 +47,7 @@ class Past:
             self.ring.popleft()
 
     def at(self, time):
-        """The places by player at a time: between those of the ticks around it."""
+        """Return the positions at a time, interpolated between two ticks."""
         before = after = self.ring[0]
         for each in self.ring:
             after = each
@@ -55,14 +57,14 @@ class Past:
         if after[0] <= before[0]:
             return before[1]
         part = min(1.0, max(0.0, (time - before[0]) / (after[0] - before[0])))
-        places = before[1].items()
-        return {key: x + (after[1].get(key, x) - x) * part for key, x in places}
+        positions = before[1].items()
+        return {key: x + (after[1].get(key, x) - x) * part for key, x in positions}
 
 
 class Arena(Room):
     state: Field
     tickRate = 20.0
-    patchRate = 20.0  # as often as it ticks, so each patch follows a tick
+    patchRate = 20.0  # the same as tickRate, so a patch follows each tick
 
     def onCreate(self, options):
         self.past = Past(MEMORY)
@@ -95,4 +97,10 @@ class Arena(Room):
 def makeServer(clock=None):
     server = Server(clock=clock)
     server.register("arena", Arena)
+    folder = Path(__file__).parent
+    page = (folder / "arena.html").read_bytes()
+    server.addPage("/", Data(page, "text/html; charset=utf-8"))
+    for path in folder.glob("*.mjs"):
+        server.addPage(f"/{path.name}", Data(path.read_bytes(), "text/javascript"))
+    server.addClientScript()
     return server

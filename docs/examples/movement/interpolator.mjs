@@ -1,12 +1,12 @@
 /**
- * Shows the players of a room as they were a moment ago, so that they move evenly although patches come 20 times a second
- * and not always on time. The state has the server's time in seconds as `time`, and Map `players` with places `x`.
+ * Computes the positions of the players a moment ago, so that they move evenly although patches come 20 times a second and
+ * not always on time. The state must have the server's time in seconds as `time`, and a Map `players` with positions `x`.
  */
 export class Interpolator {
   #samples = [];
-  #offset = Infinity; // how far the client's clock is ahead of the time of the patches that come fastest
+  #offset = Infinity; // the client's time minus the server's time, measured by the fastest patch
 
-  /** `delay` is how long ago the shown moment is, in seconds: two patches, so that one may be late. */
+  /** `delay` is how far in the past the shown moment is, in seconds: two patches, so that one of them may be late. */
   constructor(room, { delay = 0.1 } = {}) {
     this.room = room;
     this.delay = delay;
@@ -17,31 +17,34 @@ export class Interpolator {
     const { state, stateTime } = this.room;
     const last = this.#samples.at(-1)?.time ?? -Infinity;
     if (state.time === last) return;
-    if (state.time < last) [this.#samples, this.#offset] = [[], Infinity]; // it is another room, or began anew
-    // It may grow slowly, because no two clocks run equally fast.
+    if (state.time < last) [this.#samples, this.#offset] = [[], Infinity]; // the room was created again or restored
+    // The offset may grow slowly, because the two clocks do not run at exactly the same speed.
     this.#offset = Math.min(this.#offset + 0.0005, stateTime / 1000 - state.time);
-    const places = new Map([...state.players].map(([key, { x }]) => [key, x]));
-    this.#samples.push({ time: state.time, places });
+    const positions = new Map([...state.players].map(([key, { x }]) => [key, x]));
+    this.#samples.push({ time: state.time, positions });
   }
 
-  /** The server's time that is shown at `now`, in milliseconds of `performance.now()`. Shots tell the server this time. */
+  /**
+   * Returns the server's time, in seconds, of the moment that is shown at `now`, which is in milliseconds of
+   * `performance.now()`. The game sends this time with a shot.
+   */
   timeAt(now) {
     return now / 1000 - this.#offset - this.delay;
   }
 
-  /** The places by player at `now`: call it for each frame of the animation. */
-  placesAt(now) {
+  /** Returns the position of each player to show at `now`. Call it for each frame of the animation. */
+  positionsAt(now) {
     const time = this.timeAt(now);
     while (this.#samples.length > 2 && this.#samples[1].time <= time) this.#samples.shift();
     const [before, after = before] = this.#samples;
     if (before === undefined) return new Map();
     const whole = after.time - before.time || 1;
     const part = Math.min(1, Math.max(0, (time - before.time) / whole));
-    const places = new Map();
-    for (const [key, x] of before.places) {
-      const next = after.places.get(key) ?? x;
-      places.set(key, x + (next - x) * part);
+    const positions = new Map();
+    for (const [key, x] of before.positions) {
+      const next = after.positions.get(key) ?? x;
+      positions.set(key, x + (next - x) * part);
     }
-    return places;
+    return positions;
   }
 }

@@ -1,17 +1,17 @@
 /**
- * Moves the own player at once, and corrects it when the server has answered: what the server says, and the inputs that it
- * has not handled applied to it again.
+ * Moves the local player immediately. When a patch arrives, it takes the position from the server, and applies the inputs
+ * that the server has not handled yet to this position again.
  */
 export class Predictor {
   #pending = [];
 
-  /** `move(x, input)` returns where an input takes a player: the same as on the server. */
+  /** `move(x, input)` returns the position of a player after an input. It must do the same as the server. */
   constructor(room, move) {
     this.room = room;
     this.move = move;
     this.x = room.state.players.get(room.member).x;
     room.on("state", () => this.#correct());
-    room.on("lost", () => (this.#pending = [])); // the numbers begin anew
+    room.on("lost", () => (this.#pending = [])); // the client may be a new member, whose numbers start at 1
   }
 
   /** Sends an input, and shows its effect. */

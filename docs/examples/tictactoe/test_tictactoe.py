@@ -33,6 +33,6 @@ class TicTacToeTests(SynchronousTestCase):
         self.assertEqual(self.game.turn, self.ann.member)
 
     def test_leaves(self):
-        """Who stays has won."""
+        """If a player leaves, the other one wins."""
         self.bob.leave()
         self.assertEqual(self.game.winner, self.ann.member)
