@@ -78,7 +78,7 @@ def test_playground(tmp_path: Path) -> None:
 async def test_changes(tmp_path: Path) -> None:
     """
     A room and its member go on with the changed code. Code that can't be imported changes nothing. Clients
-    are told the texts of errors, and developers which fields began anew.
+    are told the texts of errors, and developers which fields are not kept.
     """
     requires("redis-server")
     game = tmp_path / "game.py"
@@ -106,7 +106,7 @@ async def test_changes(tmp_path: Path) -> None:
         game.write_text(
             GAME.replace('    @message("add")', SAVED.rstrip()).replace("+= data", "+= 10 * data")
         )
-        await wrote("has no save() and load(), so these fields begin anew: count")
+        await wrote("has no save() and load(), so these fields are not kept: count")
         await wrote("the new workers serve")
         assert await room.call("add", 1) == 10
 

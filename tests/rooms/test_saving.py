@@ -137,8 +137,8 @@ class ComingBackTests(SavingCase):
         self.assertEqual(
             told,
             [
-                f"Forgetful in room chat {player.room} has no save() and load(), so these fields begin anew: "
-                "scores, round"
+                f"Forgetful in room chat {player.room} has no save() and load(), so these fields are not "
+                "kept: scores, round"
             ],
         )
 

@@ -43,8 +43,9 @@ class Development(MultiService):
     def startService(self) -> None:
         if self._workers.isInMemory:
             self._log.info(
-                "rooms end when the code is loaded again, because there is no store for them; install "
-                "redis-server or valkey-server, or run: pip install 'txroom[workers]'"
+                "rooms end when the code is loaded again, because there is no store for them, or no Redis "
+                "client; run: pip install 'txroom[workers]', or install redis-server (7.0 or newer) or "
+                "valkey-server and run: pip install 'txroom[redis]'"
             )
         super().startService()
 

@@ -152,7 +152,7 @@ class Saving:
         kept = {*room.SETTINGS, *(["state"] if self.canSave else [])}
         fields = [name for name in vars(room) if name[0] != "_" and name not in kept]
         if fields:
-            runner.warn(f"has no save() and load(), so these fields begin anew: {', '.join(fields)}")
+            runner.warn(f"has no save() and load(), so these fields are not kept: {', '.join(fields)}")
 
     def checkpoint(self) -> None:
         """See `Room.checkpoint`."""
