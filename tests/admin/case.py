@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from tests.case import HarnessTestCase
 from tests.engine.redis.nodes import Chat
+from txroom.admin.endedsessions import EndedSessions
+from txroom.service.workerplace import WorkerPlace
 from txroom.testing import RawClient, RoomHarness
 
 TOKEN = "manage-" + "m" * 32
@@ -32,10 +34,17 @@ class Answer(NamedTuple):
 class AdminCase(HarnessTestCase):
     """A server with rooms and an admin listener."""
 
+    #: The time of day when the clock of the server is at 0.
+    day = 1_700_000_000.0
+    #: Which worker the server is.
+    place: WorkerPlace | None = None
+
     def start(self, where: int | str = WHERE, **options: Any) -> RoomHarness:
         self.harness = self.serve({"chat": Chat})
         options = {"token": TOKEN, "readToken": READ, **options}
-        self.harness.server.addAdmin(where, **options)
+        server, clock = self.harness.server, self.harness.clock
+        server.worker, server.endedSessions = self.place, EndedSessions(lambda: self.day + clock.seconds())
+        server.addAdmin(where, **options)
         return self.harness
 
     def connect(self, data: bytes = b"", peer: str = "127.0.0.1") -> RawClient:

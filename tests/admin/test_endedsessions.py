@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
 from tests.admin.case import TOKEN, answerOf
 from tests.admin.rpccase import RpcCase
-from tests.engine.redis.nodes import NodesTestCase
 from txroom.admin import endedsessions
 from txroom.admin.endedsessions import EndedSessions
 from txroom.admin.secrets import Role
@@ -16,11 +18,6 @@ from txroom.admin.sessionsockets import LOOK
 from txroom.testing import Client
 
 ORIGIN = "http://127.0.0.1:9000"
-
-
-def session(id: str, now: float = 0.0, role: Role = Role.MANAGE) -> Session:
-    """A session that has just begun."""
-    return Session(role, id, int(now) + SECONDS)
 
 
 class SocketTests(RpcCase):
@@ -88,6 +85,15 @@ class SocketTests(RpcCase):
             (len(self.admin._playground._bySession), len(self.admin._sockets._bySession)), (0, 0)
         )
 
+    def test_suspended(self) -> None:
+        """Sockets end with the session also if the machine sleeps, while the server's clock stands still."""
+        cookie = self.logIn()
+        clients = [self.socket(path, cookie) for path in ("/rpc", "/play/rooms")]
+        self.day += SECONDS
+        self.harness.clock.rightNow += LOOK
+        self.harness.flush()
+        self.assertEqual([client.closeCode for client in clients], [1001] * 2)
+
     def test_forgotten(self) -> None:
         """Sockets that are closed are forgotten, and nothing is left to do then."""
         for path in ("/rpc", "/play/rooms"):
@@ -98,59 +104,66 @@ class SocketTests(RpcCase):
             self.assertEqual((len(each), each._timer), (0, None))
 
 
-class EndedTests(NodesTestCase):
-    """Sessions that several workers accept."""
+class EndedTests(SynchronousTestCase):
+    """The list of the sessions that have ended."""
+
+    now = 1_700_000_000.0
 
     def setUp(self) -> None:
-        super().setUp()
-        self.first, self.second = self.start()
-        self.advance(3)
+        self.ended = EndedSessions(lambda: self.now)
 
-    def of(self, node: Any) -> EndedSessions:
-        ended = EndedSessions(node.harness.server.cluster, self.clock)
-        ended.begin()
-        return ended
+    def session(self, number: int, age: float = 0.0, role: Role = Role.MANAGE) -> Session:
+        return Session(role, f"{number:032}", int(self.now - age) + SECONDS)
 
-    def test_others(self) -> None:
-        """The others are told at once; a worker that comes later asks them when it first needs to know."""
-        one, other = self.of(self.first), self.of(self.second)
+    def test_told(self) -> None:
+        """Others are told of a session that ends here, and not of one that has ended elsewhere."""
         told: list[Session] = []
-        other.onEnd.append(told.append)
-        mine = session("a" * 32, self.clock.seconds())
-        self.assertFalse(other.isEnded(mine))
-        one.end(mine)
-        self.assertTrue(one.isEnded(mine))
-        self.settle()
-        self.assertTrue(other.isEnded(mine))
-        self.assertEqual(told, [mine])
-        self.assertFalse(one.isEnded(session("b" * 32, self.clock.seconds())))
+        seen: list[Session] = []
+        self.ended.tell = told.append
+        self.ended.onEnd.append(seen.append)
+        mine, theirs, other = (self.session(number) for number in range(3))
+        self.assertFalse(self.ended.isEnded(mine))
+        self.ended.end(mine)
+        self.ended.add(theirs)
+        self.ended.add(mine)
+        self.assertEqual((told, seen), ([mine], [mine, theirs]))
+        self.assertEqual([self.ended.isEnded(each) for each in (mine, theirs, other)], [True, True, False])
 
-    def test_later(self) -> None:
-        """A worker without any knowledge gets it."""
-        one = self.of(self.first)
-        mine = session("a" * 32, self.clock.seconds())
-        one.end(mine)
-        self.settle()
-        later = self.of(self.second)
-        later.isEnded(mine)
-        self.settle()
-        self.assertTrue(later.isEnded(mine))
+    def test_alone(self) -> None:
+        """Without others, nobody is told."""
+        self.ended.end(self.session(1))
+        self.assertTrue(self.ended.isEnded(self.session(1)))
 
     def test_bounded(self) -> None:
         """Those that have ended anyway are forgotten. If there are too many, all before end with them."""
         self.patch(endedsessions, "MOST", 3)
-        ended = self.of(self.first)
         for number in range(3):
-            ended.end(session(f"{number:032}", self.clock.seconds() - SECONDS + 10))
-        self.clock.advance(20)
-        now = self.clock.seconds()
-        mine = [session(f"{number:032}", now) for number in range(10, 15)]
+            self.ended.end(self.session(number, SECONDS - 10))
+        self.now += 20
+        mine = [self.session(number) for number in range(10, 15)]
         for each in mine[:3]:
-            ended.end(each)
-        self.assertEqual([ended.isEnded(each) for each in mine], [True] * 3 + [False] * 2)
-        ended.end(mine[3])
-        self.assertEqual([ended.isEnded(each) for each in mine], [True] * 5)
-        self.assertLessEqual(len(ended._ended[Role.MANAGE]), 3)
-        self.assertFalse(ended.isEnded(session("9" * 32, now, Role.READ)))
-        self.clock.advance(2)
-        self.assertFalse(ended.isEnded(session("9" * 32, self.clock.seconds())))
+            self.ended.end(each)
+        self.assertEqual([self.ended.isEnded(each) for each in mine], [True] * 3 + [False] * 2)
+        self.ended.end(mine[3])
+        self.assertEqual([self.ended.isEnded(each) for each in mine], [True] * 5)
+        self.assertLessEqual(sum(len(each.byId) for each in self.ended.all), 3)
+        self.assertFalse(self.ended.isEnded(self.session(9, role=Role.READ)))
+        self.now += 2
+        self.assertFalse(self.ended.isEnded(self.session(9)))
+
+    def test_passedOn(self) -> None:
+        """The whole list can be passed on, also that all sessions before a time have ended."""
+        self.patch(endedsessions, "MOST", 3)
+        mine = [self.session(number) for number in range(5)]
+        for each in mine[:4]:
+            self.ended.end(each)
+        self.now += 2
+        later = [self.session(number) for number in range(5, 7)]
+        reader = self.session(7, role=Role.READ)
+        for each in (later[0], reader):
+            self.ended.end(each)
+        passed = msgspec.json.decode(msgspec.json.encode(self.ended.all), type=list[endedsessions.Ends])
+        other = EndedSessions(lambda: self.now, passed)
+        for ended in (self.ended, other):
+            found = [ended.isEnded(each) for each in (*mine, *later, reader, self.session(8, role=Role.READ))]
+            self.assertEqual(found, [True] * 6 + [False, True, False])

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.admin.case import READ, TOKEN, AdminCase, Answer, answerOf
-from tests.engine.redis.nodes import Chat
-from txroom.admin import guard, service, sessions
+from txroom.admin import guard, sessions
 from txroom.admin.endedsessions import EndedSessions
 from txroom.admin.secrets import Role, Secrets
 from txroom.admin.session import SECONDS
-from txroom.service.endpoints import endpointFrom
+from txroom.service.workerplace import WorkerPlace
 
 ROOMS = "/api/v1/rooms"
 FORM = "application/x-www-form-urlencoded"
@@ -207,10 +205,10 @@ class SessionTests(PageCase):
         self.assertIn(b'"manage"', self.open(manage).body)
 
     def test_keys(self) -> None:
-        """The key is another one after each start and for another secret; that of workers is the same."""
+        """The key is another one after each start and for another secret."""
         secrets = Secrets(TOKEN, READ)
-        ended = EndedSessions(self.serve({"chat": Chat}).server.cluster, Clock())
-        value = sessions.Sessions(secrets, b"a", ended).value(Role.READ, 0.0)
+        ended = EndedSessions(lambda: self.day)
+        value = sessions.Sessions(secrets, b"a", ended).value(Role.READ)
         for given, seed, isRight in (
             (secrets, b"a", True),
             (Secrets(None, READ), b"a", True),
@@ -218,7 +216,7 @@ class SessionTests(PageCase):
             (Secrets(TOKEN, READ + "x"), b"a", False),
             (Secrets(TOKEN), b"a", False),
         ):
-            found = sessions.Sessions(given, seed, ended)._checked(value, 1.0)
+            found = sessions.Sessions(given, seed, ended)._checked(value)
             self.assertEqual(None if found is None else found.role, Role.READ if isRight else None)
         self.start()
         cookie = self.cookieOf(self.logIn())
@@ -226,12 +224,35 @@ class SessionTests(PageCase):
         self.assertFalse(self.isLoggedIn(cookie))
 
     def test_workers(self) -> None:
-        """Each worker accepts the sessions of the others."""
-        self.patch(service, "inheritedEndpoint", lambda reactor, where, _: endpointFrom(reactor, where))
-        self.start(descriptor=7)
+        """Each worker accepts the sessions of the others, but not those of another start of their parent."""
+        self.place = WorkerPlace(1, 100, b"a")
+        self.start()
         cookie = self.cookieOf(self.logIn())
-        self.start(descriptor=7)
-        self.assertTrue(self.isLoggedIn(cookie))
+        for place, isOurs in (
+            (WorkerPlace(2, 100, b"a"), True),
+            (WorkerPlace(1, 100, b"b"), False),
+            (WorkerPlace(1, 100), False),
+        ):
+            self.place = place
+            self.start()
+            self.assertEqual(self.isLoggedIn(cookie), isOurs, place)
+
+    def test_reboot(self) -> None:
+        """A session ends at a time of day: the clock of the server counts from 0 again after a reboot."""
+        self.place = WorkerPlace(1, 100, b"a")
+        self.start()
+        cookie = self.cookieOf(self.logIn())
+        for seconds, isOn in ((SECONDS - 5, True), (10, False), (30 * 86400, False)):
+            self.day += seconds
+            self.start()
+            self.assertEqual(self.isLoggedIn(cookie), isOn, seconds)
+
+    def test_suspended(self) -> None:
+        """A session also ends while the machine sleeps, though the clock of the server stands still then."""
+        self.start()
+        cookie = self.cookieOf(self.logIn())
+        self.day += SECONDS + 1
+        self.assertFalse(self.isLoggedIn(cookie))
 
     def test_notForApi(self) -> None:
         """The HTTP API doesn't take the cookie."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.functional.launched import PATIENCE, Launched, freePort, launched
 from tests.functional.support import ROOT, environment
@@ -74,6 +76,56 @@ def test_endpoints(tmp_path: Path) -> None:
         arguments = Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
         assert TOKEN.encode() not in arguments
         assert TOKEN not in server.output + server.errors
+
+
+class Browser:
+    """A browser at the page of the operators; each request has a connection of its own."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.cookie = ""
+
+    def open(self, method: str, path: str, **fields: str) -> bytes:
+        """Return the body of the answer."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        kind = "application/x-www-form-urlencoded"
+        connection.request(method, path, urlencode(fields), {"Cookie": self.cookie, "Content-Type": kind})
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        if path == "/login":
+            self.cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        return body
+
+    def areLoggedIn(self) -> set[bool]:
+        """Whether it is logged in, at any of the workers."""
+        return {b'name="secret"' not in self.open("GET", "/") for _ in range(20)}
+
+
+def test_sessions(tmp_path: Path) -> None:
+    """
+    All workers accept a session until its operator logs out, also those that a reload starts. All sessions
+    end with the parent.
+    """
+    requires("redis-server")
+    port, secret = freePort(), tmp_path / "secret"
+    secret.write_text(TOKEN)
+    options = ("--workers", "2", "--admin", str(port), "--admin-token-file", str(secret))
+    stays, leaves = Browser(port), Browser(port)
+    with launched(("twistd", "-n"), *options, cwd=tmp_path) as server:
+        server.ready()
+        for browser in (stays, leaves):
+            browser.open("POST", "/login", secret=TOKEN)
+            assert browser.areLoggedIn() == {True}
+        leaves.open("POST", "/logout")
+        server.signal(signal.SIGHUP)
+        server.wrote("reload: the new workers serve")
+        assert (stays.areLoggedIn(), leaves.areLoggedIn()) == ({True}, {False})
+        server.signal(signal.SIGTERM)
+        server.wait()
+    with launched(("twistd", "-n"), *options, cwd=tmp_path) as server:
+        server.ready()
+        assert (stays.areLoggedIn(), leaves.areLoggedIn()) == ({False}, {False})
 
 
 def commands() -> list[str]:

@@ -1,20 +1,18 @@
 """
 The sessions of browsers that have ended before their time, because their operators have logged out.
 
-All workers accept the sessions of all, so each tells the others, and a new one asks them.
+Workers accept the sessions of all, so their parent has such a list too. A worker that ends a session tells
+the parent, which tells the others, and each new worker gets the whole list when it starts. So the list lasts
+as long as the parent, and so do the sessions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
+from collections.abc import Callable, Iterable
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
+from msgspec import Struct
 
-from ..protocol.errors import RoomError
-from ..service.cluster import Cluster
 from .secrets import Role
 from .session import Session
 
@@ -22,7 +20,15 @@ from .session import Session
 #: end.
 MOST = 10_000
 
-_END, _ALL = "txroom.endSession", "txroom.endedSessions"
+
+class Ends(Struct):
+    """The sessions of a role that have ended."""
+
+    role: Role
+    #: When each would have ended by itself, in seconds since 1970, by its id.
+    byId: dict[str, int] = {}
+    #: All sessions that had begun by this time have ended too, in seconds since 1970.
+    since: int = -1
 
 
 class EndedSessions:
@@ -30,70 +36,49 @@ class EndedSessions:
     Remembers which sessions have ended, each until it would have ended by itself.
 
     Args:
-        cluster: The cluster.
-        clock: The clock.
+        wallClock: Returns the time of day, in seconds since 1970. The ends of sessions are such times, since
+            the clock of a reactor may count from anywhere.
+        known: The sessions of which the parent knows that they have ended.
     """
 
-    def __init__(self, cluster: Cluster, clock: IReactorTime) -> None:
-        self._cluster = cluster
-        self._clock = clock
-        self._ended: dict[Role, dict[str, int]] = {role: {} for role in Role}
-        #: All sessions of a role that had begun by this time have ended, in seconds of the clock.
-        self._since: dict[Role, int] = dict.fromkeys(Role, -1)
-        self._hasAsked = False
-        #: Called when a session has ended; it may be called twice.
+    def __init__(self, wallClock: Callable[[], float] = time.time, known: Iterable[Ends] = ()) -> None:
+        #: Returns the time of day, in seconds since 1970.
+        self.wallClock = wallClock
+        self._ends = {role: Ends(role) for role in Role} | {each.role: each for each in known}
+        #: Called when a session has ended.
         self.onEnd: list[Callable[[Session], object]] = []
+        #: Called when a session has ended here, to tell others. A worker tells its parent.
+        self.tell: Callable[[Session], object] | None = None
 
-    def begin(self) -> None:
-        """Answer other workers."""
-        self._cluster.answerNode(_END, lambda data: self._take([data]))
-        self._cluster.answerNode(_ALL, lambda _: self._all())
+    @property
+    def all(self) -> list[Ends]:
+        """All sessions that have ended."""
+        return list(self._ends.values())
 
     def isEnded(self, session: Session) -> bool:
-        """Return whether a session has ended. The first time, the other workers are asked for theirs."""
-        if not self._hasAsked:
-            self._hasAsked = True
-            self._cluster.askNodes(_ALL).addCallbacks(self._told, _unknown)
-        return session.begunAt <= self._since[session.role] or session.id in self._ended[session.role]
+        """Return whether a session has ended before its time."""
+        ends = self._ends[session.role]
+        return session.begunAt <= ends.since or session.id in ends.byId
 
-    def end(self, session: Session) -> Deferred[Any]:
+    def end(self, session: Session) -> None:
         """End a session, here at once, and at all other workers as soon as they know it."""
-        self._add(session)
-        return self._cluster.askNodes(_END, _plain(session)).addErrback(_unknown)
+        self.add(session)
+        if self.tell is not None:
+            self.tell(session)
 
-    def _told(self, answers: Any) -> None:
-        for each in answers.done.values():
-            self._take(each)
-
-    def _take(self, data: list[tuple[str, str, int]]) -> None:
-        for role, id, until in data:
-            self._add(Session(Role[role.upper()], id, until))
-
-    def _add(self, session: Session) -> None:
-        ended, now = self._ended[session.role], self._clock.seconds()
-        if session.until <= now or session.id in ended:
+    def add(self, session: Session) -> None:
+        """Remember a session that has ended, perhaps elsewhere."""
+        ends, now = self._ends[session.role], self.wallClock()
+        if session.until <= now or session.id in ends.byId:
             return
-        ended[session.id] = session.until
-        if len(ended) > MOST:
-            self._forgetSome(session.role, now)
+        ends.byId[session.id] = session.until
+        if len(ends.byId) > MOST:
+            _forgetSome(ends, now)
         for tell in self.onEnd:
             tell(session)
 
-    def _forgetSome(self, role: Role, now: float) -> None:
-        ended = {id: until for id, until in self._ended[role].items() if until > now}
-        if len(ended) > MOST:
-            self._since[role], ended = int(now), {}
-        self._ended[role] = ended
 
-    def _all(self) -> list[tuple[str, str, int]]:
-        """Return those of this process, as plain data."""
-        return [(str(role), id, until) for role, ended in self._ended.items() for id, until in ended.items()]
-
-
-def _plain(session: Session) -> tuple[str, str, int]:
-    return str(session.role), session.id, session.until
-
-
-def _unknown(failure: Failure) -> None:
-    """Other workers can't be asked; this one goes on without."""
-    failure.trap(RoomError)
+def _forgetSome(ends: Ends, now: float) -> None:
+    ends.byId = {id: until for id, until in ends.byId.items() if until > now}
+    if len(ends.byId) > MOST:
+        ends.since, ends.byId = int(now), {}

@@ -72,8 +72,9 @@ class Guard:
         isUnix: Whether clients come through a UNIX socket, for which any name will do; but not with a port or
             an Origin, since a browser may have come through a tunnel.
         clock: The clock.
-        ended: The sessions of browsers that have ended.
-        seed: Differs between listeners that must not accept one another's sessions of browsers.
+        ended: The sessions of browsers that have ended, and the time of day.
+        seed: Differs between listeners that must not accept one another's sessions of browsers, and between
+            starts of a listener.
     """
 
     _log = Logger()
@@ -181,7 +182,7 @@ class Guard:
 
     def sessionOf(self, request: Request) -> Session | None:
         """Return the session of a request that was admitted, or of a visitor; `None`: it has none."""
-        return self.sessions.find(request, self._clock.seconds()) if self._secrets else None
+        return self.sessions.find(request) if self._secrets else None
 
     def _sessionRole(self, request: Request) -> Role | None:
         if not self._secrets:

@@ -16,10 +16,10 @@ from ..rooms.contract.ports import EngineService
 from ..service.reactorlag import ReactorLag
 from ..service.userservice import UserService
 from ..service.workerplace import WorkerPlace
+from .endedsessions import EndedSessions
 from .secrets import Secrets
 
 if TYPE_CHECKING:
-    from .endedsessions import EndedSessions
     from .metrics import Metrics
     from .owncalls import OwnCalls
     from .service import AdminListener
@@ -35,11 +35,12 @@ class OperatedService(UserService):
         self._admins: list[AdminListener] = []
         self._ownCalls: OwnCalls | None = None
         self._metrics: Metrics
-        self._endedSessions: EndedSessions
         #: How late the reactor is; measured if there is an admin listener.
         self.reactorLag = ReactorLag(reactor)
         #: Which worker this is; `None`: it has no parent. The worker sets it.
         self.worker: WorkerPlace | None = None
+        #: The sessions of operators that have ended, and the time of day. A worker sets those of its parent.
+        self.endedSessions = EndedSessions()
 
     def addAdmin(
         self,
@@ -75,21 +76,18 @@ class OperatedService(UserService):
             ValueError: A secret is missing or too short, or the endpoint is one where it must not listen.
         """
         secrets = Secrets(token, readToken)
-        from .endedsessions import EndedSessions
         from .metrics import Metrics  # not at load: most servers have no such listener
         from .service import AdminListener
 
         server: Any = self  # which is an `AdminServer`
         isFirst = not self._admins
         metrics = Metrics(server) if isFirst else self._metrics
-        ended = EndedSessions(server.cluster, self._reactor) if isFirst else self._endedSessions
-        reactor, gateway = self._reactor, self._gateway
+        reactor, gateway, ended = self._reactor, self._gateway, self.endedSessions
         admin = AdminListener(
             server, where, secrets, allowedHosts, reactor, gateway, metrics, ended, descriptor
         )
         if isFirst:
-            self._metrics, self._endedSessions = metrics, ended
-            ended.begin()
+            self._metrics = metrics
             metrics.begin()
             self.reactorLag.setServiceParent(self)
         self._own().share(admin.calls)

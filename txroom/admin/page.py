@@ -116,8 +116,7 @@ class AdminPage(Resource):
             raise Problem(400, "the body is not such a form") from None
         caller = self._guard.login(request, fields.get("secret", [""])[0].strip().encode())
         if self._guard.needsSecret:
-            value = self._guard.sessions.value(caller.role, self._clock.seconds())
-            request.setHeader("Set-Cookie", cookie(request, value))
+            request.setHeader("Set-Cookie", cookie(request, self._guard.sessions.value(caller.role)))
         self._log.info(
             "admin: {role} from {address}: logged in", role=str(caller.role), address=caller.address
         )

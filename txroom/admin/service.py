@@ -54,7 +54,7 @@ class AdminListener(Service):
         reactor: The reactor.
         gateway: What opens the server's own sockets.
         metrics: The metrics of the server.
-        ended: The sessions of browsers that have ended.
+        ended: The sessions of browsers that have ended, and the time of day.
         descriptor: The descriptor of its socket, if another process has opened it.
 
     Raises:
@@ -77,7 +77,7 @@ class AdminListener(Service):
             raise TypeError(f"allowedHosts={allowedHosts!r}: must be a sequence of names")
         door = Door(where, bool(secrets))
         # Workers share one socket, so that each must accept the sessions of all.
-        seed = token_bytes() if descriptor is None else b"workers"
+        seed = token_bytes() if server.worker is None else server.worker.seed
         self.guard = Guard(secrets, tuple(allowedHosts), door.isUnix, reactor, ended, seed)
         #: The calls of the RPC interface.
         self.calls = Calls(self._builtIn(server), reactor)

@@ -18,10 +18,10 @@ class Session(NamedTuple):
     role: Role
     #: 128 random bits, in hexadecimal digits.
     id: str
-    #: When it ends by itself, in seconds of the server's clock.
+    #: When it ends by itself, in seconds since 1970.
     until: int
 
     @property
     def begunAt(self) -> int:
-        """When it has begun."""
+        """When it has begun, in seconds since 1970."""
         return self.until - SECONDS

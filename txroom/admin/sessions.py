@@ -3,7 +3,8 @@ Sessions of browsers. Operators who log in on the page get a signed cookie.
 
 The cookie has the role, the time at which the session ends, a random id, and a signature with a key that is
 derived from the secret of that role. So the server only has to remember the sessions of those who have logged
-out; see `EndedSessions`. A changed secret, and without workers a new start of the server, end all sessions.
+out; see `EndedSessions`. A changed secret, and a new start of the server or of the parent of workers, end all
+sessions.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ class Sessions:
 
     Args:
         secrets: The secrets of the roles.
-        seed: Differs between servers that must not accept one another's cookies.
-        ended: The sessions that have ended before their time.
+        seed: Differs between servers that must not accept one another's cookies, and between starts of a
+            server.
+        ended: The sessions that have ended before their time, and the time of day.
     """
 
     def __init__(self, secrets: Secrets, seed: bytes, ended: EndedSessions) -> None:
@@ -42,18 +44,17 @@ class Sessions:
         keys = {role: secrets.derived(role, _PURPOSE + seed) for role in Role}
         self._keys = {role: key for role, key in keys.items() if key is not None}
 
-    def value(self, role: Role, now: float) -> str:
+    def value(self, role: Role) -> str:
         """
         Return the value of the cookie of a new session.
 
         Args:
             role: The role, which has a secret.
-            now: The time, in seconds.
         """
-        claim = f"{role}.{int(now) + SECONDS}.{token_hex(16)}"
+        claim = f"{role}.{int(self._ended.wallClock()) + SECONDS}.{token_hex(16)}"
         return f"{claim}.{self._signature(role, claim)}"
 
-    def find(self, request: Request, now: float) -> Session | None:
+    def find(self, request: Request) -> Session | None:
         """
         Return the session of a request, or `None` without one that is valid.
 
@@ -64,7 +65,7 @@ class Sessions:
         for header in valuesOf(request.requestHeaders, "Cookie"):
             for pair in header.split(";"):
                 name, _, value = pair.strip(" \t").partition("=")
-                if name == wanted and (session := self._checked(value, now)) is not None:
+                if name == wanted and (session := self._checked(value)) is not None:
                     return session
         return None
 
@@ -72,7 +73,7 @@ class Sessions:
         """End a session, so that its cookie is worthless."""
         self._ended.end(session)
 
-    def _checked(self, value: str, now: float) -> Session | None:
+    def _checked(self, value: str) -> Session | None:
         found = _VALUE.fullmatch(value)
         if found is None:
             return None
@@ -80,7 +81,7 @@ class Sessions:
         claim, _, signature = value.rpartition(".")
         if role not in self._keys or not compare_digest(self._signature(role, claim), signature):
             return None
-        session = Session(role, found[3], int(found[2]))
+        session, now = Session(role, found[3], int(found[2])), self._ended.wallClock()
         isNow = now < session.until <= now + SECONDS
         return session if isNow and not self._ended.isEnded(session) else None
 

@@ -20,7 +20,7 @@ class SessionSockets:
     Closes the sockets of a session when its operator logs out, and each socket after 12 hours at most.
 
     Args:
-        ended: The sessions that have ended.
+        ended: The sessions that have ended, and the time of day.
         clock: The clock.
     """
 
@@ -39,7 +39,7 @@ class SessionSockets:
         if session is not None and self._ended.isEnded(session):
             connection.close(CloseCode.UNAUTHORIZED, "logged out")
             return
-        until = self._clock.seconds() + SECONDS if session is None else session.until
+        until = self._ended.wallClock() + SECONDS if session is None else session.until
         self._sockets[connection] = ("" if session is None else session.id), until
         if self._timer is None:
             self._timer = self._clock.callLater(LOOK, self._look)
@@ -52,7 +52,7 @@ class SessionSockets:
 
     def _look(self) -> None:
         self._timer = None
-        now = self._clock.seconds()
+        now = self._ended.wallClock()
         for connection, (_, until) in list(self._sockets.items()):
             if connection.readyState is not ReadyState.OPEN:
                 del self._sockets[connection]

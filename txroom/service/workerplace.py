@@ -15,3 +15,5 @@ class WorkerPlace:
     slot: int
     #: The id of the parent's process.
     parent: int
+    #: Random bytes of the parent's start, which all its workers have.
+    seed: bytes = b""

@@ -8,16 +8,19 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, LogLevelFilterPredicate
+from twisted.logger import LogLevel, LogLevelFilterPredicate, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
 from txroom import RoomError
+from txroom.admin.endedsessions import EndedSessions
+from txroom.admin.secrets import Role
+from txroom.admin.session import Session
 from txroom.process.settings import Settings
 from txroom.process.workers.answering import Answering
 from txroom.process.workers.child import WorkerState
 from txroom.process.workers.managing import ANSWER_SECONDS, ParentManager
-from txroom.process.workers.pipe import Answer, Ask, Messages, Report, Up, encode
+from txroom.process.workers.pipe import Answer, Ask, Down, Messages, Report, SessionEnded, Up, encode
 from txroom.service.operating.shownworker import ShownWorker
 
 
@@ -29,10 +32,10 @@ class Worker:
     report = Report("ok", {"active": 5})
 
     def __init__(self) -> None:
-        self.sent: list[Answer] = []
+        self.sent: list[Down] = []
 
-    def send(self, message: Answer) -> None:
-        self.sent.append(message)
+    def send(self, message: Down) -> None:
+        self.sent += Messages[Down](Down).feed(encode(message))
 
 
 class Supervisor:
@@ -70,7 +73,9 @@ class ManagingTests(SynchronousTestCase):
             worker: Any = self.worker
             assert isinstance(ask, Ask)
             self.answering.asked(worker, ask)
-            self.clock.callLater(0, self.manager.answered, self.worker.sent[-1])
+            answer = self.worker.sent[-1]
+            assert isinstance(answer, Answer)
+            self.clock.callLater(0, self.manager.answered, answer)
 
     def result(self, deferred: Deferred[Any]) -> Any:
         results = fired(deferred)
@@ -111,6 +116,34 @@ class ManagingTests(SynchronousTestCase):
         self.assertIs(self.answering.logFilter.logLevelForNamespace("x"), LogLevel.warn)
         self.assertIn("another version", self.error(self.manager.setLogLevel("loud")).message)
         self.assertEqual(self.answering.leveled(settings), Settings(logLevel="warn", accessLog=True))
+
+    def test_endSession(self) -> None:
+        """The parent tells all other workers, whatever they are doing, and remembers it for new ones."""
+        starting, stopping = Worker(), Worker()
+        starting.state, stopping.state = WorkerState.STARTING, WorkerState.STOPPING
+        self.supervisor.workers += [starting, stopping]
+        self.answering.endedSessions = EndedSessions(lambda: 1_700_000_000.0)
+        session = Session(Role.READ, "a" * 32, 1_700_000_100)
+        self.assertFalse(self.answering.endedSessions.isEnded(session))
+        self.manager.endSession(session)
+        self.clock.advance(0)
+        self.assertEqual([type(each) for each in self.worker.sent], [Answer])
+        self.assertEqual((starting.sent, stopping.sent), ([SessionEnded(session)],) * 2)
+        self.assertTrue(self.answering.endedSessions.isEnded(session))
+
+    def test_endSessionUntold(self) -> None:
+        """If the parent doesn't say that it has told the others, the log does."""
+        self.isAnswering = False
+        with capturedLogs() as logs:
+            self.manager.endSession(Session(Role.READ, "a" * 32, 1_700_000_100))
+            self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(
+            [formatEvent(event) for event in logs],
+            [
+                "an operator has logged out, but the other workers may still accept the session: "
+                "unavailable: the parent didn't answer in time"
+            ],
+        )
 
     def test_stopping(self) -> None:
         """A parent that stops says so, and one that fails says that the log has more."""

@@ -8,8 +8,10 @@ import io
 import os
 import signal
 import sys
+import time
 from typing import Any
 
+import msgspec
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
@@ -18,12 +20,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process.workers.fakeprocesses import WorkersReactor
 from txroom import OptionError
+from txroom.admin.endedsessions import EndedSessions
+from txroom.admin.secrets import Role
+from txroom.admin.session import Session
 from txroom.process import Workers, starting
 from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
 from txroom.process.workers.notifying import Notifier
-from txroom.process.workers.pipe import Deaf, Left, Renewed, Report, SharedSocket, Start
+from txroom.process.workers.pipe import Ask, Deaf, Left, Renewed, Report, SessionEnded, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
 from txroom.service.listening import Listeners
 
@@ -301,6 +306,31 @@ class WorkersTests(WorkersTestCase):
             self.handlers[signal.SIGHUP](signal.SIGHUP, None)
             self.reactor.flush()
             self.assertEqual(len(self.reactor.processes), 2 + started, processors)
+
+    def test_sessions(self) -> None:
+        """
+        Operators stay logged in, or out, when all workers are replaced, and are logged out at the next start.
+        """
+        workers = self.start()
+        session = Session(Role.MANAGE, "a" * 32, int(time.time()) + 3600)
+        one, two = self.reactor.processes
+        one.send(Ask(1, "endSession", msgspec.json.encode(session).decode()))
+        self.assertEqual((one.names[-1], two.received[-1]), ("Answer", SessionEnded(session)))
+        workers.reload()
+        for process in self.reactor.processes[2:]:
+            process.serve()
+        self.reactor.flush()
+        starts = self.starts()
+        self.assertEqual(len(starts), 4)
+        self.assertEqual(
+            [EndedSessions(known=start.ended).isEnded(session) for start in starts], [False] * 2 + [True] * 2
+        )
+        self.assertEqual([start.seed for start in starts], [starts[0].seed] * 4)
+        again = self.make()
+        again.listen("tcp:81")
+        self.start(again, serve=False)
+        self.assertGreaterEqual(len(starts[0].seed), 16)
+        self.assertNotEqual(self.starts()[4].seed, starts[0].seed)
 
     def test_failed(self) -> None:
         """If no worker can start, the process ends with status 1 and the last lines of one."""

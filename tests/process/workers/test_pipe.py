@@ -7,6 +7,8 @@ from __future__ import annotations
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from txroom.admin.endedsessions import Ends
+from txroom.admin.secrets import Role
 from txroom.process.settings import Settings
 from txroom.process.workers.pipe import (
     Down,
@@ -33,7 +35,9 @@ class PipeTests(SynchronousTestCase):
     def test_start(self) -> None:
         """All that a worker needs arrives as it was sent."""
         settings = Settings(app="chat:app", redis="redis://:secret@host", options={"maxPayload": 5, "a": 1.5})
-        start = Start(2, 4, settings, [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)], [7], "reactor")
+        sockets = [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)]
+        ended = [Ends(Role.MANAGE, {"a" * 32: 1_700_000_000}, 1_600_000_000)]
+        start = Start(2, 4, settings, sockets, [7], "reactor", b"\0seed\xff", ended)
         messages: Messages[Down] = Messages(Down)
         self.assertEqual(messages.feed(encode(start)), [start])
 
@@ -50,6 +54,12 @@ class PipeTests(SynchronousTestCase):
         """A line that is no array with a name, or a wrong field, is an error."""
         for line in (b"[", b"[]", b"[1]", b'["ready","10.0",[]]', b'["ready"]', b"{}", b""):
             self.assertRaises(msgspec.DecodeError, Messages(Up).feed, line + b"\n")
+
+    def test_older(self) -> None:
+        """A parent of an earlier version sends less."""
+        start = Start(1, 1, Settings(), [], [], "reactor")
+        shorter = msgspec.json.encode(msgspec.json.decode(encode(start))[:7]) + b"\n"
+        self.assertEqual(Messages[Down](Down).feed(shorter), [start])
 
     def test_newer(self) -> None:
         """Messages and fields that the reader doesn't know are skipped."""

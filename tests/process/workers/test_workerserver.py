@@ -9,9 +9,11 @@ import signal
 import socket
 import sys
 import textwrap
+import time
 from typing import Any
 
 import attrs
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.python.usage import UsageError
@@ -22,11 +24,16 @@ from tests.engine.redis.fakeredis import FakeRedis
 from tests.process.workers.fakeprocesses import startOf
 from tests.service.test_socketactivation import AdoptingReactor
 from txroom import Application, HandoverFailed, Server, ServerOptions
+from txroom.admin.endedsessions import Ends
+from txroom.admin.secrets import Role
+from txroom.admin.session import Session
 from txroom.engine.memory import MemoryEngine
 from txroom.engine.redis import RedisEngine
 from txroom.process.settings import Settings
 from txroom.process.workers.orphan import HURRY
 from txroom.process.workers.pipe import (
+    Answer,
+    Ask,
     Deaf,
     Down,
     Gone,
@@ -40,6 +47,7 @@ from txroom.process.workers.pipe import (
     ReloadCertificates,
     Renewed,
     Report,
+    SessionEnded,
     SharedSocket,
     Start,
     Stay,
@@ -100,6 +108,15 @@ class MakeWorkerServerTests(SynchronousTestCase):
             http=False,
         )
         self.assertEqual((server.options.maxPayload, server.pages), (5, []))
+
+    def test_sessions(self) -> None:
+        """It knows what the parent shares with it: the seed, and the operators who have logged out."""
+        session = Session(Role.MANAGE, "a" * 32, int(time.time()) + 3600)
+        known = [Ends(session.role, {session.id: session.until})]
+        server = makeWorkerServer(Start(3, 4, Settings(), [], [], "", b"seed", known), self.reactor)
+        assert server.worker is not None
+        self.assertEqual((server.worker.slot, server.worker.seed), (3, b"seed"))
+        self.assertTrue(server.endedSessions.isEnded(session))
 
     def test_ownListener(self) -> None:
         """An app that listens by itself is refused, since each worker would open the same port."""
@@ -305,6 +322,21 @@ class WorkerServerTests(SynchronousTestCase):
         self.service.received(Gone(["a", "b"]))
         self.service.received(Renewed("run-2"))
         self.assertEqual((reloads, self.engine.ended, self.engine.runs), ([None], ["a", "b"], ["run-2"]))
+
+    def test_sessions(self) -> None:
+        """It tells the parent that an operator has logged out, and hears from it who has elsewhere."""
+        self.run_()
+        mine, theirs = (Session(Role.READ, id * 32, int(time.time()) + 3600) for id in "ab")
+        self.server.endedSessions.end(mine)
+        asked = self.sent[-1]
+        assert isinstance(asked, Ask)
+        self.assertEqual(asked.what, "endSession")
+        self.assertEqual(msgspec.json.decode(asked.argument, type=Session), mine)
+        count = len(self.sent)
+        self.service.received(SessionEnded(theirs))
+        self.assertTrue(self.server.endedSessions.isEnded(theirs))
+        self.assertEqual(len(self.sent), count)
+        self.service.received(Answer(asked.id))
 
     def test_group(self) -> None:
         """The health page says how many workers serve."""

@@ -5,17 +5,21 @@ What the parent answers and does when a worker asks it, for operators.
 from __future__ import annotations
 
 from collections.abc import Callable
+from secrets import token_bytes
 from typing import Any
 
+import msgspec
 from msgspec import to_builtins
 from msgspec.structs import replace
 from twisted.logger import Logger, LogLevelFilterPredicate
 
+from ...admin.endedsessions import EndedSessions
+from ...admin.session import Session
 from ...service.operating.shownworker import LEVELS, ShownWorker
 from ..logs import setLevel
 from ..settings import Settings
 from .child import WorkerProcess
-from .pipe import Answer, Ask
+from .pipe import Answer, Ask, SessionEnded
 from .supervisor import Supervisor
 
 
@@ -37,6 +41,10 @@ class Answering:
         self.logFilter: LogLevelFilterPredicate | None = None
         #: The lowest level of the log that an operator has set; `None`: that of the settings.
         self._level: str | None = None
+        #: What the signatures of operators' sessions depend on; see `Start`. A reload does not change it.
+        self.seed = token_bytes()
+        #: The sessions of operators that have ended, for the next worker.
+        self.endedSessions = EndedSessions()
 
     def leveled(self, settings: Settings) -> Settings:
         """Return the settings of the next worker, which logs from the level on that an operator has set."""
@@ -68,7 +76,17 @@ class Answering:
             if self.logFilter is not None:
                 setLevel(self.logFilter, ask.argument)
             return None, ""
+        if ask.what == "endSession":
+            self._endSession(worker, supervisor, msgspec.json.decode(ask.argument, type=Session))
+            return None, ""
         return None, "the parent of the workers has another version"
+
+    def _endSession(self, worker: WorkerProcess, supervisor: Supervisor, session: Session) -> None:
+        """Tell all other workers, also those that start or stop, and remember it for those that follow."""
+        self.endedSessions.add(session)
+        for each in supervisor.workers:
+            if each is not worker:
+                each.send(SessionEnded(session))
 
 
 def shown(worker: WorkerProcess) -> ShownWorker:

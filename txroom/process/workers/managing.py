@@ -10,7 +10,10 @@ from typing import Any
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from ...admin.session import Session
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...service.operating.shownworker import ShownWorker
@@ -28,6 +31,8 @@ class ParentManager:
         send: Sends a message to the parent.
         clock: The clock.
     """
+
+    _log = Logger()
 
     def __init__(self, send: Callable[[Message], None], clock: IReactorTime) -> None:
         self._send = send
@@ -50,6 +55,17 @@ class ParentManager:
     def setLogLevel(self, level: str) -> Deferred[None]:
         """Let the parent log from this level on what the workers log."""
         return self._ask("logLevel", level)
+
+    def endSession(self, session: Session) -> None:
+        """Let the parent tell the other workers that the session of an operator has ended."""
+        asked = self._ask("endSession", msgspec.json.encode(session).decode())
+        asked.addErrback(self._mayGoOn)
+
+    def _mayGoOn(self, failure: Failure) -> None:
+        self._log.warn(
+            "an operator has logged out, but the other workers may still accept the session: {why}",
+            why=failure.getErrorMessage(),
+        )
 
     def _ask(self, what: str, argument: str = "") -> Deferred[Any]:
         self._last += 1

@@ -319,6 +319,8 @@ class Workers(Service):
             socketsFor(self._wheres),
             keptAfter(len(ports), len(kept)),
             type(self._reactor).__module__,
+            self._answering.seed,
+            self._answering.endedSessions.all,
         )
         worker = WorkerProcess(start, self._reactor, side)
         spawn(self._reactor, worker, [*(port.fileno() for port in ports), *kept])

@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
+from ...admin.endedsessions import Ends
+from ...admin.session import Session
 from ..settings import Settings
 
 #: The descriptors of a worker.
@@ -83,9 +85,10 @@ class Ask(Message, tag="ask"):
 
     #: The number of the answer.
     id: int
-    #: "drain" (replace this worker), "reload", "workers" (describe them) or "logLevel".
+    #: "drain" (replace this worker), "reload", "workers" (describe them), "logLevel" or "endSession" (tell
+    #: the other workers).
     what: str
-    #: The level of the log.
+    #: The level of the log, or the `Session` as JSON.
     argument: str = ""
 
 
@@ -107,6 +110,10 @@ class Start(Message, tag="start"):
     kept: list[int]
     #: The module of the reactor.
     reactor: str
+    #: What the signatures of operators' sessions depend on; it differs between the starts of a parent.
+    seed: bytes = b""
+    #: The sessions of operators that have ended.
+    ended: list[Ends] = []
 
 
 class Stop(Message, tag="stop"):
@@ -147,6 +154,12 @@ class Gone(Message, tag="gone"):
     nodes: list[str]
 
 
+class SessionEnded(Message, tag="sessionEnded"):
+    """A session of an operator has ended at another worker."""
+
+    session: Session
+
+
 class Group(Message, tag="group"):
     """How many workers there should be, and how many serve."""
 
@@ -176,7 +189,19 @@ class Answer(Message, tag="answer"):
     problem: str = ""
 
 
-Down = Start | Stop | StopNow | ReloadCertificates | Leave | Stay | Renewed | Gone | Group | Answer
+Down = (
+    Start
+    | Stop
+    | StopNow
+    | ReloadCertificates
+    | Leave
+    | Stay
+    | Renewed
+    | Gone
+    | SessionEnded
+    | Group
+    | Answer
+)
 
 Kind = TypeVar("Kind")
 

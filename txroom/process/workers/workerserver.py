@@ -21,6 +21,7 @@ from twisted.logger import LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
 
+from ...admin.endedsessions import EndedSessions
 from ...engine.memory import ONLY_NODE
 from ...server import Server
 from ...service.endpoints import inheritedEndpoint
@@ -50,6 +51,7 @@ from .pipe import (
     ReloadCertificates,
     Renewed,
     Report,
+    SessionEnded,
     Start,
     Stay,
     Stop,
@@ -110,7 +112,8 @@ def makeWorkerServer(start: Start, reactor: Any) -> Server:
     if server.hasAdmins:
         raise UsageError(f"--app {start.settings.app}: with --workers it must not call addAdmin; use --admin")
     divideConnections(server, start.count)
-    server.worker = WorkerPlace(start.slot, os.getppid())
+    server.worker = WorkerPlace(start.slot, os.getppid(), start.seed)
+    server.endedSessions = EndedSessions(known=start.ended)
     admin = start.settings.admin
     sockets = [each for each in start.sockets if each.where not in admin.wheres]
     listenOn(server, [inheritedEndpoint(reactor, each.where, each.descriptor) for each in sockets])
@@ -180,6 +183,7 @@ class WorkerServer(LaunchedServer):
         server.onDeaf = lambda: send(Deaf())
         self._manager = ParentManager(send, reactor)
         server.operations.manager = self._manager
+        server.endedSessions.tell = self._manager.endSession
 
     def _announce(self) -> None:
         node = next((each.id for each in self.server.engine.nodes()), ONLY_NODE)
@@ -226,6 +230,8 @@ class WorkerServer(LaunchedServer):
         elif isinstance(message, Gone):
             for node in message.nodes:
                 self.server.engine.nodeEnded(node)
+        elif isinstance(message, SessionEnded):
+            self.server.endedSessions.add(message.session)
         elif isinstance(message, Group):
             self._grouped(message)
         elif isinstance(message, Answer):
