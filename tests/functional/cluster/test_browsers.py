@@ -70,7 +70,7 @@ class Tabs:
 @contextmanager
 def browsers() -> Iterator[Tabs]:
     """A process that opens tabs; all are closed at the end."""
-    command = [requiresNode(), CLIENTS / "chatting.mjs", requires("chromium")]
+    command = [str(each) for each in (requiresNode(), CLIENTS / "chatting.mjs", requires("chromium"))]
     with Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True) as process:
         yield Tabs(process)
 
