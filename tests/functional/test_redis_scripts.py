@@ -190,7 +190,8 @@ class Commands:
         pairs = [part for name in self.names(random.choice((1, 4, 1200))) for part in (name, "v")]
         self.pair.run(
             "found", room, self.token(room), random.choice(TOKENS[:3]), "n1", 4, "e", "run1", "/rooms",
-            "chat", 3, 1, random.randrange(20), 25, len(parts) // 2, *parts, *pairs,
+            "chat", 3, 1, random.randrange(20), 25, random.choice((0, 9 * 10**15)),
+            len(parts) // 2, *parts, *pairs,
         )  # fmt: skip
 
     def renew(self) -> None:

@@ -524,13 +524,14 @@ class Store:
         had = self.doHGET(fields, b"tok")
         if had == args[1]:
             return int(self._hash(fields)[b"seq"])
-        if had != args[0] and (had is not None or grave in self.keys):
+        isEnded = grave in self.keys or self.now > int(args[12])
+        if had != args[0] and (had is not None or isEnded):
             raise RedisError("FENCED the room has another owner")
         self.doDEL(fields, log)
         for pair in zip(names, args[1:12], strict=True):
             self.doHSET(fields, *pair)
-        last = 13 + 2 * int(args[12])
-        for offset, entries in zip(args[13:last:2], args[14:last:2], strict=True):
+        last = 14 + 2 * int(args[13])
+        for offset, entries in zip(args[14:last:2], args[15:last:2], strict=True):
             self.doXADD(log, offset + b"-0", b"e", entries)
         self.doHSET(fields, *args[last:])
         return int(args[10])
@@ -557,7 +558,7 @@ class Store:
             newest = max(scores.values(), default=-1)
             self.doDEL(stopped)
             self.doHSET(stopped, b"run", run, b"newest", int(newest))
-        return [int(scores.get(node, -1)), int(self._hash(stopped)[b"newest"])]
+        return [int(scores.get(node, -1)), int(self._hash(stopped)[b"newest"]), self.now]
 
     def _queue(self, keys: Any, args: Any) -> dict[str, Any]:
         """What ``queue.lua`` does; return its variables."""

@@ -67,7 +67,9 @@ class ChannelsTests(SynchronousTestCase):
         self.assertEqual(len(self.started), 1)
         self.assertEqual(len(self.server.store.loaded), len(NAMES))
         events = self.side.take()
-        self.assertEqual(events, [("connected", infoOf("run1"), [-1, -1]), ("subscribed", False)])
+        self.assertEqual(
+            events, [("connected", infoOf("run1"), [-1, -1, 1_000_000_000]), ("subscribed", False)]
+        )
 
     def test_scriptsFirst(self) -> None:
         """When the node is told that commands can be sent, the scripts can be used."""
@@ -106,7 +108,9 @@ class ChannelsTests(SynchronousTestCase):
         self.server.restart()
         self.clock.advance(1)
         events = self.side.take()
-        self.assertEqual(events, [("connected", infoOf("run2"), [-1, -1]), ("subscribed", True)])
+        self.assertEqual(
+            events, [("connected", infoOf("run2"), [-1, -1, 1_000_001_000]), ("subscribed", True)]
+        )
         self.publish(b"txr:gone", b"other")
         self.assertEqual(self.side.take(), [("gone", "other")])
 
@@ -116,7 +120,7 @@ class ChannelsTests(SynchronousTestCase):
         self.side.take()
         self.server.restart()
         self.clock.advance(1)
-        self.assertIn(("connected", infoOf("run2"), [5000, 7000]), self.side.take())
+        self.assertIn(("connected", infoOf("run2"), [5000, 7000, 1_000_001_000]), self.side.take())
 
     def test_publish(self) -> None:
         """A packet goes to the channel of its node; the sender learns how many nodes have got it."""
@@ -166,5 +170,7 @@ class FailsTests(SynchronousTestCase):
         clock.advance(0)
         self.assertEqual((started, side.take()), ([], [("subscribed", False)]))
         clock.advance(1)
-        self.assertEqual((len(started), side.take()), (1, [("connected", infoOf("run1"), [-1, -1])]))
+        self.assertEqual(
+            (len(started), side.take()), (1, [("connected", infoOf("run1"), [-1, -1, 1_000_001_000])])
+        )
         fired(channels.stop())

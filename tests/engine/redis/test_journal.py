@@ -145,7 +145,7 @@ class CommitTests(JournalTestCase):
         owner.say()
         self.pump()
         node = self.makeNode("b")
-        node.journals.shift += 40  # its clock is 40 seconds behind
+        node.journals._holding.shift += 40  # its clock is 40 seconds behind
         heir = self.own(node=node)
         self.assertAlmostEqual(heir.entries[0].at, 12.5 - 40, 3)
 
@@ -770,6 +770,110 @@ class HealingTests(JournalTestCase):
         heir = self.own(node=self.makeNode("b"))
         self.assertEqual(journalOf(heir).epoch, owner.epochs[1])
         self.assertEqual([entry.offset for entry in heir.entries], [1, 2, 3])
+
+
+class SuspendedTests(JournalTestCase):
+    """
+    The machine of a node is suspended, or its virtual machine is paused, and its clock with it: Redis's clock
+    is ahead when it goes on.
+    """
+
+    def endedElsewhere(self) -> FakeOwner:
+        """The owner of a room that has ended at another node meanwhile; its grave is gone by now."""
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.store.ahead += 300
+        heir = self.own(node=self.makeNode("b"))
+        released = journalOf(heir).release()
+        self.pump()
+        self.successResultOf(released)
+        self.server.store.ahead += 300
+        return owner
+
+    def check(self, owner: FakeOwner, code: CloseCode) -> None:
+        self.pump()
+        self.assertEqual((owner.lostCode, owner.epochs[1:]), (code, []))
+        self.assertEqual(self.field("tok"), "")
+
+    def test_atOnce(self) -> None:
+        """A room that has ended isn't founded again, though the lease of the node hasn't been renewed yet."""
+        owner = self.endedElsewhere()
+        owner.say()
+        self.check(owner, CloseCode.ROOM_MOVED)
+
+    def test_renewed(self) -> None:
+        """After the renewal the node knows that it may have had no lease for a time."""
+        owner = self.endedElsewhere()
+        self.pass_(0.1)
+        self.assertEqual(self.node.journals.heldSince, self.clock.seconds())
+        owner.say()
+        self.check(owner, CloseCode.STATE_LOST)
+        self.assertEqual(owner.epochs, [])
+
+    def test_connected(self) -> None:
+        """It also knows it when it connects again, before the renewal, also if Redis was restarted."""
+        for restart in (False, True):
+            owner = self.endedElsewhere()
+            self.server.restart() if restart else self.node.client.cut()
+            self.pass_(1)
+            owner.say()
+            self.check(owner, CloseCode.ROOM_MOVED if restart else CloseCode.STATE_LOST)
+            self.assertEqual(owner.epochs, [])
+
+    def test_formerOwner(self) -> None:
+        """Redis has lost that another node took the room meanwhile: the former owner must not go on."""
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.store.ahead += 300
+        other = self.makeNode("b")
+        heir = self.own(node=other)
+        heir.say()
+        self.pump()
+        other.client.stop()
+        self.server.restart(forgotten=2)
+        self.assertEqual(self.field("node"), "a")
+        self.pass_(1)
+        self.assertEqual(owner.lostCode, CloseCode.ROOM_MOVED)
+
+    def test_short(self) -> None:
+        """If it was for less than the rest of the lease, no other node can have had the room."""
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.store.ahead += 6
+        self.pass_(0.1)
+        self.server.store.flush()
+        owner.say()
+        self.pump()
+        self.assertEqual((owner.lostCode, len(owner.epochs), owner.done), (None, 1, [1, 2]))
+
+    def test_sinceThen(self) -> None:
+        """A room that the node has claimed since then is founded again as usual."""
+        self.server.store.ahead += 300
+        self.pass_(2.1)
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.store.flush()
+        owner.say()
+        self.pump()
+        self.assertEqual((owner.lostCode, len(owner.epochs), owner.done), (None, 1, [1, 2]))
+
+    def test_together(self) -> None:
+        """If Redis was stopped all the time, or its clock was set, the leases of all nodes are as old."""
+        owner = self.own()
+        owner.say()
+        self.pump()
+        self.server.down()
+        self.server.store.ahead += 300
+        self.pass_(5)
+        self.server.up()
+        self.pass_(1)
+        owner.say()
+        self.pump()
+        self.assertEqual((owner.lostCode, owner.epochs, owner.done), (None, [], [1, 2]))
 
 
 class EpochTests(JournalTestCase):

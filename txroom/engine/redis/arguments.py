@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .ending import FOUND_SECONDS
 from .journalport import Ownership
 from .scripts import Argument
 from .stored import VERSION, Changes, encode, partsOf
@@ -38,6 +39,7 @@ def toFound(
     run: str,
     records: int,
     offset: int,
+    now: float,
     changes: Changes,
 ) -> list[Argument]:
     """
@@ -51,11 +53,12 @@ def toFound(
         run: The identity of Redis's data.
         records: The number of records that are contained in the state.
         offset: The offset of the newest entry.
+        now: Redis's clock, as the node knows it.
         changes: The state.
     """
     parts = partsOf(changes.entries)
     args: list[Any] = [*tokens, node, own.generation, epoch, run, own.application, own.name, own.age]
-    args += [VERSION, records, offset, len(parts)]
+    args += [VERSION, records, offset, int((now + FOUND_SECONDS) * 1000), len(parts)]
     for pair in (*parts, *changes.set.items()):
         args += pair
     return args

@@ -15,6 +15,9 @@ from .scripts import Argument
 #: For how many milliseconds an ended room can't be created again by a command that comes late. If it was
 #: never open, a request with a key may create it again, with another token than that in the grave.
 GRAVE_MILLISECONDS = 120_000
+#: For how many seconds an owner may found its room again after it has decided to. If another node has had the
+#: room and has ended it meanwhile, its grave lasts for longer.
+FOUND_SECONDS = 60.0
 #: The same for a room that was created by a request with a key; and what its grave says, so that a request
 #: that is repeated is told that the room has ended.
 KEYED_MILLISECONDS, ENDED = 86_400_000, b"ended"

@@ -379,18 +379,19 @@ class RedisJournal:
 
     def _foundAgain(self) -> None:
         """Redis has lost the room, or too much of it: found it again with the state of the owner."""
-        port, own = self._port, self._own
+        port, own, former = self._port, self._own, self._token
         if not self._isSole:
             self._log.error("room {room}: Redis has lost its state", room=self.room)
             self._over(CloseCode.STATE_LOST)
             return
         self._log.warn("room {room}: Redis has lost it; it is founded again", room=self.room)
-        former, self._token = self._token, secrets.token_urlsafe(16)
+        self._token = secrets.token_urlsafe(16)
         self._formers.append(former)
         self.epoch = secrets.token_urlsafe(9)
+        now = port.clock.seconds() + port.shift
         try:
             loaded = self._everything()
-            changes = self._form.everything(loaded, port.shift, port.clock.seconds() + port.shift)
+            changes = self._form.everything(loaded, port.shift, now)
         except Exception:
             self._unstorable(CloseCode.STATE_LOST)
             return
@@ -399,9 +400,8 @@ class RedisJournal:
         self._offset = loaded.offset
         self._trimming.reset()
         tokens = (former, self._token)
-        args = toFound(own, tokens, port.node, self.epoch, port.run, self._seq, self._offset, changes)
-        self._isCut = False
-        self._isVerified = True
+        args = toFound(own, tokens, port.node, self.epoch, port.run, self._seq, self._offset, now, changes)
+        self._isCut, self._isVerified = False, True
         self._attempt += 1
         port.verified(self)
         self._dispatch(self._made("found", self._keys, -1, self._seq, args))

@@ -38,10 +38,13 @@ class JournalPort(Protocol):
     weight: Weight
     #: The identity of the data in the Redis to which the node is connected.
     run: str
-    #: Redis's clock minus `clock`, in seconds.
-    shift: float
     #: Whether Redis never loses what it has confirmed.
     isDurable: bool
+
+    @property
+    def shift(self) -> float:
+        """Redis's clock minus `clock`, in seconds."""
+        ...
 
     @property
     def heldSince(self) -> float:

@@ -16,10 +16,10 @@ from ...rooms.contract.ports import RoomHost
 from .answers import UNREACHABLE, Answer, answerOf
 from .batches import Weight
 from .ending import GRAVE_MILLISECONDS
+from .holding import Holding
 from .journal import RedisJournal
 from .journalport import NodeJournal, Ownership
 from .keys import Keys, RoomKeys
-from .lease import EXPIRY, GRACE
 from .resp import Commands
 from .scripts import Argument, Scripts
 from .stored import VERSION, RoomForm
@@ -29,17 +29,8 @@ RETRY_SECONDS = 0.2
 #: How often stalls are looked for, in seconds.
 LOOK_SECONDS = 1.0
 
-
-#: A node whose last renewal is at most so many seconds older than the newest one of all nodes was alive when
-#: Redis was stopped, even if Redis has lost its newest data.
-TOGETHER = 4.0
 #: Why a room can't be claimed.
 NOT_CLAIMED = "another node has the room, or it has just ended; try again later"
-
-
-def _wasHeld(own: int, newest: int) -> bool:
-    """Return whether the lease of a node had not expired when the former Redis was stopped."""
-    return own >= 0 and newest - TOGETHER * 1000 <= own
 
 
 class Client(Commands, Protocol):
@@ -139,16 +130,13 @@ class Journals:
         self.weight = Weight()
         #: The identity of the data in the Redis to which the node is connected; see `up`.
         self.run = ""
-        #: Redis's clock minus `clock`, in seconds; see `renewed`.
-        self.shift = 0.0
+        self._holding = Holding()
         #: The journals of the rooms of this node, by the rooms' ids.
         self.journals: dict[str, RedisJournal] = {}
         self._client = client
         self._keys = keys
         self._port = port
         self.isDurable = isDurable
-        self._heldSince = 0.0
-        self._heldUntil = float("-inf")
         self._dirty: list[NodeJournal] = []
         self._active: dict[NodeJournal, None] = {}
         self._retries: dict[NodeJournal, None] = {}
@@ -185,14 +173,9 @@ class Journals:
 
         Args:
             redisNow: Redis's clock, in seconds.
-            began: When the renewal was asked for. The lease is counted from then on, since it isn't known
-                when Redis has run it.
+            began: When the renewal was asked for.
         """
-        now = self.clock.seconds()
-        self.shift = redisNow - (began + now) / 2
-        if now >= self._heldUntil:
-            self._heldSince = now
-        self._heldUntil = max(self._heldUntil, began + EXPIRY)
+        self._holding.renewed(redisNow, began, self.clock.seconds())
 
     def up(self, run: str, leases: Sequence[int], isRestarted: bool) -> None:
         """
@@ -201,12 +184,10 @@ class Journals:
         Args:
             run: The identity of the data in this Redis.
             leases: The reply of the script `restarted`: the lease of this node and the newest of all, as they
-                were when the former Redis was stopped.
+                were when the former Redis was stopped, and Redis's clock.
             isRestarted: Whether this Redis was started after the former connection.
         """
-        if isRestarted and _wasHeld(*leases):
-            # The renewal comes next. Other nodes don't take rooms before that; see `Lease.redisRestarted`.
-            self._heldUntil = max(self._heldUntil, self.clock.seconds() + GRACE - 1.0)
+        self._holding.connected(leases, self.clock.seconds(), isRestarted)
         self.run = run
         givenBack, self._givenBack = self._givenBack, []
         for command in givenBack:
@@ -262,8 +243,13 @@ class Journals:
 
     @property
     def heldSince(self) -> float:
-        """Since when the node's lease has not lapsed, by its own clock; infinite if it has."""
-        return self._heldSince if self.clock.seconds() < self._heldUntil else float("inf")
+        """Since when the node's lease has not lapsed, by `clock`; infinite if it has."""
+        return self._holding.since(self.clock.seconds())
+
+    @property
+    def shift(self) -> float:
+        """Redis's clock minus `clock`, in seconds."""
+        return self._holding.shift
 
     @property
     def isUp(self) -> bool:

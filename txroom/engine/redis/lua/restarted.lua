@@ -7,7 +7,8 @@
 -- ARGV[1]  the node
 -- ARGV[2]  the run_id of this Redis
 --
--- Returns {own, newest}, in milliseconds of Redis's clock; -1: there is none.
+-- Returns {own, newest, now}, in milliseconds of Redis's clock; -1: there is none.
+local time = redis.call('TIME')
 local own = redis.call('ZSCORE', KEYS[1], ARGV[1]) or '-1'
 local known = redis.call('HMGET', KEYS[2], 'run', 'newest')
 if known[1] ~= ARGV[2] then
@@ -15,4 +16,4 @@ if known[1] ~= ARGV[2] then
   redis.call('DEL', KEYS[2]) -- after a write that takes no memory, HSET is allowed if the memory is full
   redis.call('HSET', KEYS[2], 'run', ARGV[2], 'newest', known[2])
 end
-return {tonumber(own), tonumber(known[2])}
+return {tonumber(own), tonumber(known[2]), time[1] * 1000 + math.floor(time[2] / 1000)}
