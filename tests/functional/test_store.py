@@ -192,6 +192,20 @@ async def test_watcherKilledToo(make: Made, tmp_path: Path) -> None:
     rmtree(Path(url.removeprefix("unix://")).parent)
 
 
+async def test_unreadOutput(make: Made, tmp_path: Path) -> None:
+    """The store serves while its parent does not read what it prints, since the parent stands still."""
+    store = make(tmp_path / "state")
+    await within(store.start())
+    assert store._process is not None
+    reader = store._process.transport.pipes[1]
+    reader.stopReading()
+    script = "for i = 1, 200 do redis.log(redis.LOG_WARNING, string.rep('x', 1000)) end return 'logged'"
+    assert await ask(store, "EVAL", script, "0") == b"logged"
+    assert await ask(store, "SET", "key", "value") in (b"OK", "OK")
+    reader.startReading()
+    await within(store.stop())
+
+
 class Ending(ProcessProtocol):
     """Tells when its process ends."""
 

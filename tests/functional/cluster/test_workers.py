@@ -125,6 +125,44 @@ async def stoppedWorker(directory: Path, redis: str, *options: str) -> None:
                 os.kill(each, signal.SIGKILL)
 
 
+TALKING = """
+from twisted.logger import Logger
+from txroom import Application
+
+class Talking(Application):
+    _log = Logger()
+
+    def onMessage(self, connection, message):
+        self._log.info("noted: {message}", message=message)
+        print("printed:", message, flush=True)
+        connection.send(message)
+"""
+
+
+def test_parentHangs(directory: Path) -> None:
+    """
+    A worker goes on when its parent stands still and reads nothing, also if it has more to say than a pipe
+    takes. The parent gets it later.
+    """
+    (directory / "talking.py").write_text(TALKING, "utf-8")
+    options = ("--workers", "1", "--app", "talking:Talking")
+    with launched(("twistd", "-n"), *options, cwd=directory) as process:
+        process.ready()
+        with process.connect() as client:
+            process.signal(signal.SIGSTOP)
+            try:
+                for number in range(200):
+                    client.send(f"{number} {'-' * 1000}")
+                    assert client.recv(PATIENCE) == f"{number} {'-' * 1000}"
+            finally:
+                process.signal(signal.SIGCONT)
+            for number in range(200):
+                process.wrote(f"noted: {number} -")
+                process.wrote(f"printed: {number} -")
+        process.signal(signal.SIGTERM)
+        process.wait()
+
+
 async def test_twoParents(directory: Path) -> None:
     """A second parent with the same state directory waits for ten seconds, and then ends with status 1."""
     options = ("--workers", "1", "--state-dir", str(directory / "state"))

@@ -11,7 +11,14 @@ from twisted.logger import Logger, LogLevel, capturedLogs, eventAsText, formatEv
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.process.jsonlog import asJSON
-from txroom.process.workers.output import MAX_LINE, RECORD, REMEMBERED, RecordObserver, WorkerOutput
+from txroom.process.workers.output import (
+    MAX_LINE,
+    RECORD,
+    REMEMBERED,
+    RecordObserver,
+    WorkerOutput,
+    droppedRecord,
+)
 
 
 class OutputTests(SynchronousTestCase):
@@ -66,13 +73,14 @@ class OutputTests(SynchronousTestCase):
         (event,) = self.logged(lambda logger: logger.info("hello {who}", who="\udc80"))
         self.assertEqual(formatEvent(event), "hello \\udc80")
 
-    def test_parentGone(self) -> None:
-        """In a worker whose parent is gone, nothing happens."""
-
-        def write(data: bytes) -> None:
-            raise BrokenPipeError
-
-        RecordObserver(write)({"log_format": "hello"})
+    def test_dropped(self) -> None:
+        """The log says how many lines were dropped."""
+        (event,) = self.received(droppedRecord(7))
+        self.assertEqual(event["log_level"], LogLevel.warn)
+        self.assertEqual(
+            formatEvent(event), "7 lines of the log were dropped, because the parent did not read them"
+        )
+        self.assertGreater(event["log_time"], 1.7e9)
 
     def test_other(self) -> None:
         """Other lines are logged as they are, also if they look like events."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -52,10 +53,16 @@ class StoreTestCase(SynchronousTestCase):
         self.directory.mkdir()
         self.died: list[str] = []
         self.errors: list[StoreError] = []
+        #: What was called in other threads.
+        self.threaded: list[Any] = []
 
     def connect(self, url: str) -> FakeClient:
         self.clients.append(FakeClient(url))
         return self.clients[-1]
+
+    def inThread(self, call: Callable[[], None]) -> Deferred[None]:
+        self.threaded.append(call)
+        return maybeDeferred(call)
 
     def make(self, stateDir: str | None = None, fsync: Any = "no") -> Store:
         store = Store(
@@ -65,6 +72,7 @@ class StoreTestCase(SynchronousTestCase):
             environ={"PATH": "/bin", "NOTIFY_SOCKET": "/run/x", "TMPDIR": "/tmp"},
             connect=self.connect,
             programs=lambda: iter(self.programs),
+            inThread=self.inThread,
         )
         store.onDied = self.died.append
         store.onFailed = self.errors.append
@@ -275,6 +283,29 @@ class CopyTests(StoreTestCase):
         warnings = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
         why = "is a copy, so its data may be old: the rooms begin new epochs"
         self.assertEqual(warnings, [f"{self.state}/store {why}"])
+
+    def test_slowDisk(self) -> None:
+        """
+        A store that is up is stamped in another thread: the parent goes on while the disk takes its time, and
+        does not begin another stamp meanwhile.
+        """
+        store, slow = self.up(self.state, "always"), Deferred[None]()
+        file = Path(self.state, "store", "original")
+        self.assertEqual(self.threaded, [])
+
+        def inThread(call: Callable[[], None]) -> Deferred[None]:
+            self.threaded.append(call)
+            return slow
+
+        self.patch(store, "_inThread", inThread)
+        file.unlink()
+        self.reactor.pump([INTERVAL] * 3)
+        self.assertEqual((len(self.threaded), file.exists()), (1, False))
+        self.threaded[0]()
+        self.assertTrue(file.exists())
+        slow.callback(None)
+        self.reactor.advance(INTERVAL)
+        self.assertEqual(len(self.threaded), 2)
 
     def test_unwritable(self) -> None:
         """If a stamp can't be written, on a full disk for example, the store is started all the same."""

@@ -7,6 +7,7 @@ from Python itself. The parent logs them too, as they are.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +51,7 @@ class RecordObserver:
     Writes the events of a worker for its parent.
 
     Args:
-        write: Writes all of its argument to the standard error.
+        write: Writes its argument to the standard error.
         fieldsOf: Returns what an event is about, see `jsonlog.fieldsOf`.
     """
 
@@ -68,12 +69,19 @@ class RecordObserver:
             whole = eventAsText(event, includeTimestamp=False, includeSystem=False)
             traceback = _encodable(whole[len(text) :].strip("\n"))
         namespace = str(event.get("log_namespace", "-"))
-        time, fields = event.get("log_time", 0.0), self._fieldsOf(event)
-        record = Record(time, level.name, namespace, _encodable(text), fields, traceback)
-        try:
-            self._write(RECORD + msgspec.json.encode(record) + b"\n")
-        except OSError:
-            pass  # the parent is gone; there is nobody to tell
+        when, fields = event.get("log_time", 0.0), self._fieldsOf(event)
+        record = Record(when, level.name, namespace, _encodable(text), fields, traceback)
+        self._write(_lineOf(record))
+
+
+def droppedRecord(lines: int) -> bytes:
+    """Return an event that says that so many lines of a worker were dropped."""
+    text = f"{lines} lines of the log were dropped, because the parent did not read them"
+    return _lineOf(Record(time.time(), "warn", __name__, text))
+
+
+def _lineOf(record: Record) -> bytes:
+    return RECORD + msgspec.json.encode(record) + b"\n"
 
 
 def _encodable(text: str) -> str:

@@ -16,6 +16,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -90,6 +91,7 @@ class Store:
         environ: The environment; `None`: that of this process.
         connect: Makes a client of the store from its URL, for tests.
         programs: Finds the installed programs, for tests.
+        inThread: Calls a function in another thread, for tests.
 
     Raises:
         ValueError: An argument is wrong.
@@ -108,6 +110,7 @@ class Store:
         environ: Mapping[str, str] | None = None,
         connect: Callable[[str], Client] | None = None,
         programs: Callable[[], Iterable[Program]] | None = None,
+        inThread: Callable[[Callable[[], None]], Deferred[None]] | None = None,
     ) -> None:
         if fsync not in get_args(Fsync):
             raise ValueError(f"fsync: must be 'no' or 'always', not {fsync!r}")
@@ -134,7 +137,8 @@ class Store:
         self._process: StoreProcess | None = None
         self._program: Program | None = None
         self._backoff = Backoff(LONGEST, STABLE)
-        self._stamps = LoopingCall(self._stamp)
+        self._inThread = inThread or self._deferToThread
+        self._stamps = LoopingCall(self._stampAgain)
         self._stamps.clock = reactor
         self._upSince = 0.0
         self._again: IDelayedCall | None = None
@@ -301,6 +305,14 @@ class Store:
             self._parts.data.stamp()
         except OSError as error:
             self._log.debug("the state directory can't be written: {why}", why=inOneLine(error))
+
+    def _stampAgain(self) -> Deferred[None]:
+        """Stamp in a thread, since a slow disk may take long, and this process has to go on meanwhile."""
+        return self._inThread(self._stamp)
+
+    def _deferToThread(self, call: Callable[[], None]) -> Deferred[None]:
+        called: Deferred[None] = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call)
+        return called
 
     def answered(self) -> None:
         """The program answers; see `ProcessSide`."""

@@ -20,8 +20,12 @@ from twisted.python.failure import Failure
 from .owner import Owner
 from .storelog import StoreLog
 
-#: Runs a program in a session of its own, which signals to the parent's terminal or group do not reach.
-_SETSID = "import os, sys; os.setsid(); os.dup2(1, 2); os.execv(sys.argv[1], sys.argv[1:])"
+#: Runs a program in a session of its own, which signals to the parent's terminal or group do not reach. Its
+#: output is lost if the parent does not read it, and it does not wait for that.
+_SETSID = (
+    "import os, sys; os.setsid(); os.dup2(1, 2); os.set_blocking(1, False); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
 #: The variables of the environment that the programs may need. No others are handed on: those of systemd, for
 #: example, are for the parent only.
 _VARIABLES = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TZ")

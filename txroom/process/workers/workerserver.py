@@ -34,6 +34,7 @@ from ..serving import listenOn, serverFor
 from .managing import ParentManager
 from .orphan import HURRY, OrphanThread
 from .output import RecordObserver
+from .outputpipe import useOutputPipes
 from .pipe import (
     FROM_PARENT,
     TO_PARENT,
@@ -77,7 +78,8 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
     OrphanThread(FROM_PARENT).start()
     anyReactor: Any = reactor
     useMonotonicClock(reactor)
-    globalLogBeginner.beginLoggingTo([RecordObserver(_writeError, fieldsOf)], redirectStandardIO=False)
+    observer = RecordObserver(useOutputPipes(reactor).write, fieldsOf)
+    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:
         server = makeWorkerServer(start, reactor)
     except UsageError as error:
@@ -94,11 +96,6 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
     for message in more:
         anyReactor.callWhenRunning(service.received, message)
     anyReactor.run()
-
-
-def _writeError(data: bytes) -> None:
-    while data:
-        data = data[os.write(2, data) :]
 
 
 def makeWorkerServer(start: Start, reactor: Any) -> Server:
