@@ -14,7 +14,7 @@ from txroom import Application, HandoverFailed, LeaveReason, RoomError, Server, 
 from txroom import Client as Member
 from txroom.core.pace import LEAST
 from txroom.engine.redis import handingover
-from txroom.engine.redis.handingover import OPENED, RETURN, TAKEN_BACK
+from txroom.engine.redis.handingover import AT_ONCE, OPENED, RETURN, TAKEN_BACK
 from txroom.engine.redis.journals import Journals
 from txroom.engine.redis.lease import RENEW
 from txroom.engine.redis.locating import Locator, Where
@@ -280,6 +280,51 @@ class LeavingTests(SlowRoomsTestCase):
         self.assertTrue(12 <= len(second.node.here) <= 20, len(second.node.here))
         self.advance(1.5 + RETURN + 1)
         self.assertEqual(left, [30])
+
+    def test_manyRooms(self) -> None:
+        """
+        However many rooms there are, neither their members that don't come back nor their handlers that don't
+        end hold up the others for longer than the schedule says.
+        """
+        self.patch(handingover, "LONGEST", 3.0)
+        count = round(1.5 * AT_ONCE * 3.0 / min(RETURN, PATIENCE))
+        first, second = self.start()
+        players = [first.join(mode=str(index)) for index in range(count)]
+        self.patch(Slow, "wait", lambda room, name: Deferred())
+        Slow.gates["work"] = Deferred()
+        for player in players:
+            player.send("work", 1)
+        self.settle()
+        left = self.leave(first, second)
+        for player in players:
+            player.client.stall()
+        self.advance(1.5)
+        self.assertLess(len(second.node.here), 0.6 * count)
+        self.advance(1.5 + PATIENCE + RETURN + 0.5)
+        self.assertEqual(left, [count])
+
+    def test_openedSlowly(self) -> None:
+        """Rooms that a node takes long to open wait where they are, and go on there meanwhile."""
+        self.patch(handingover, "LONGEST", 0.0)
+        first, second = self.start()
+        players = [first.join(mode=str(index)) for index in range(2 * AT_ONCE)]
+        gates: list[Deferred[None]] = [Deferred() for _ in players]
+        waiting = iter(gates)
+        self.patch(Slow, "onCreate", lambda room, options: next(waiting))
+        left = self.leave(first, second)
+        self.advance(1)
+        moving = [owned for owned in first.node.here if owned.isMoving]
+        self.assertEqual((len(first.node.here), moving), (len(players) - 1, []))  # one is tried first
+        gates[0].callback(None)
+        self.advance(1)
+        self.assertEqual((len(first.node.here), left), (AT_ONCE - 1, []))
+        players[-1].send("say", 1)
+        self.settle()
+        self.assertEqual([player.messages for player in players].count([("said", 1)]), 1)
+        for gate in gates[1:]:
+            gate.callback(None)
+        self.advance(2)
+        self.assertEqual((left, len(second.node.here)), ([len(players)], len(players)))
 
     def test_timers(self) -> None:
         """Timers run until the room is handed over, and then no more."""

@@ -6,7 +6,8 @@ node has to claim it, so clients that ask for the room wait for that node, which
 
 Each member of a room that has moved resumes, which costs all processes some time. So only the rooms of a few
 members move at a time, and the next ones follow when these have come back; those that have not moved yet go
-on meanwhile.
+on meanwhile. Members that don't come back only slow down the pace: there are bounds for the rooms that are
+being prepared, and for those that other nodes are opening, but none for those whose members are waited for.
 
 Of the rooms of each name one is handed over first, since the others may have the same fault. If a node can't
 open a room, this node takes that room back and hands over no more. If a node refuses a room because it leaves
@@ -39,8 +40,8 @@ from .peers import Peers
 from .takers import KNOWN, PAUSE, Takers
 from .waiting import Waits
 
-#: How many rooms are handed over at the same time.
-AT_ONCE = 20
+#: How many rooms are prepared at the same time, and how many are opened by other nodes.
+PREPARING, AT_ONCE = 100, 20
 #: The most seconds after which the last room is handed over. For how many seconds the members of a room that
 #: has moved are waited for, and the seconds between two looks.
 LONGEST, RETURN, LOOK = 30.0, 1.0, 0.02
@@ -102,6 +103,10 @@ class HandingOver:
         #: Why no more rooms are handed over.
         self._problem: HandoverFailed | None = None
         self._pace = Pace(0, 0.0, 0.0)
+        #: How many rooms are being prepared, and opened by other nodes.
+        self._preparing = self._opening = 0
+        #: The waits for the members of rooms that have moved.
+        self._returning: set[Deferred[None]] = set()
 
     # -- to other nodes
 
@@ -153,50 +158,78 @@ class HandingOver:
             tried.update(first)
             waiting = deque(some or rooms)
             if not waiting and not self._owning.isBusy:
-                return count
+                if not self._returning:
+                    return count
+                await gatherResults(list(self._returning))
+                continue
             if not await takers.wait():
                 raise NoTakers(count)
-            workers = [self._work(waiting, takers) for _ in range(min(AT_ONCE, len(waiting)))]
-            count += sum(await gatherResults([Deferred.fromCoroutine(each) for each in workers]))
+            count += await self._giveSome(waiting, takers)
             if self._problem is not None:
                 raise self._problem
             if not waiting:
                 await self._waits.pause(PAUSE)
 
-    async def _work(self, waiting: deque[Owned], takers: Takers) -> int:
+    async def _giveSome(self, waiting: deque[Owned], takers: Takers) -> int:
         """Hand over one room after another until there are no more; return how many that were."""
-        count = 0
-        pace = self._pace
+        giving: list[Deferred[bool]] = []
         while waiting and self._problem is None and takers.areAny:
             clients = max(1, waiting[0].host.connected)
-            if not pace.goes(clients, self._waits.seconds()):
+            isFull = self._preparing >= PREPARING or self._opening >= AT_ONCE
+            if isFull or not self._pace.goes(clients, self._waits.seconds()):
                 await self._waits.pause(STEP)
-                continue
-            owned, node, begun = waiting.popleft(), takers.next(), self._waits.seconds()
-            room, token = owned.host.id, secrets.token_urlsafe(16)
-            try:
-                count += await self._give(owned, node, token)
-            except TakerLeaves:
-                takers.refused(node)
-                await self._takeBack(room, token)
-            except HandoverFailed as error:
-                self._problem = error
-                self._log.error("room {room} could not be handed over: {why}", room=room, why=str(error))
-                await self._takeBack(room, token)
-            finally:
-                pace.back(clients, self._waits.seconds() - begun)
-        return count
+            else:
+                giving.append(Deferred.fromCoroutine(self._giveAway(waiting.popleft(), clients, takers)))
+        return sum(await gatherResults(giving))
 
-    async def _give(self, owned: Owned, node: str, token: str) -> bool:
-        """Hand over a room, and return whether there was still a room to hand over."""
+    async def _giveAway(self, owned: Owned, clients: int, takers: Takers) -> bool:
+        """Hand over a room, or take it back; return whether it was handed over."""
+        node, begun = takers.next(), self._waits.seconds()
+        room, token = owned.host.id, secrets.token_urlsafe(16)
+        away: int | None = None
+        try:
+            away = await self._give(owned, node, token)
+        except TakerLeaves:
+            takers.refused(node)
+            await self._takeBack(room, token)
+        except HandoverFailed as error:
+            self._problem = error
+            self._log.error("room {room} could not be handed over: {why}", room=room, why=str(error))
+            await self._takeBack(room, token)
+        finally:
+            returned = Deferred.fromCoroutine(self._returned(room, node, away or 0))
+            self._returning.add(returned)
+            returned.addBoth(lambda _: self._pace.back(clients, self._waits.seconds() - begun))
+            returned.addBoth(lambda _: self._returning.discard(returned))
+        return away is not None
+
+    async def _give(self, owned: Owned, node: str, token: str) -> int | None:
+        """Hand over a room; return how many clients it had, or `None` if there was none to hand over."""
         room = owned.host.id
-        if not await self._prepared(owned, mustSave=True):
-            return False
-        take = Take(owned.host.connected)
-        await self._journals.handOver(room, node, token)
-        if not await self._isTaken(room, node, take):
-            raise HandoverFailed(f"node {node} can't open room {room}")
-        return True
+        self._preparing += 1
+        try:
+            isPrepared = await self._prepared(owned, mustSave=True)
+        finally:
+            self._preparing -= 1
+        if not isPrepared:
+            return None
+        clients = owned.host.connected
+        self._opening += 1
+        try:
+            await self._journals.handOver(room, node, token)
+            if not await self._isTaken(room, node):
+                raise HandoverFailed(f"node {node} can't open room {room}")
+        finally:
+            self._opening -= 1
+        return clients
+
+    async def _returned(self, room: str, node: str, clients: int) -> None:
+        """Wait until the clients of a room are back at the node that has opened it, for some time."""
+        if clients:
+            try:
+                await self._peers.ask(node, room, Take(clients), 2 * RETURN)
+            except (ElsewhereError, RoomError):
+                pass  # it was not answered, or the room has moved on
 
     async def _prepared(self, owned: Owned, mustSave: bool = False) -> bool:
         """Prepare a room, and return whether it may be handed over."""
@@ -210,9 +243,9 @@ class HandingOver:
             self._log.failure("room {room} could not be prepared for its next owner", room=owned.host.id)
             return True
 
-    async def _isTaken(self, room: str, node: str, take: Take) -> bool:
+    async def _isTaken(self, room: str, node: str) -> bool:
         """
-        Let another node open a room, and return whether it has, when its clients are probably back.
+        Let another node open a room, and return whether it has.
 
         Raises:
             TakerLeaves: That node leaves too.
@@ -220,7 +253,7 @@ class HandingOver:
         until = self._waits.seconds() + OPENED
         while self._waits.seconds() < until and self._lease.stateOf(node) is not NodeState.GONE:
             try:
-                taken = await self._peers.ask(node, room, take, max(0.0, until - self._waits.seconds()))
+                taken = await self._peers.ask(node, room, Take(), max(0.0, until - self._waits.seconds()))
                 if taken is not None or await self._isOver(room, node):
                     return taken is not False
             except ElsewhereError:

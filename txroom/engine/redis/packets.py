@@ -136,7 +136,7 @@ class Take(Struct, frozen=True, array_like=True, tag_field="kind", tag="take"):
     reached, for example. With `{"isLeaving": true}` in its details it says that the receiver leaves too.
     """
 
-    #: How many clients the room had. `True` is answered when so many have come back, or after a second.
+    #: `True` is answered when so many clients are in the room, or after a second.
     clients: int = 0
 
 
