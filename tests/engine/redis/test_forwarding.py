@@ -143,6 +143,30 @@ class ForwardingTests(SlowRoomsTestCase):
         self.settle()
         self.assertEqual(ada.heard, [0, 1, 2, 3])
 
+    def test_byPathAndOther(self) -> None:
+        """When the client resumes another room, frames to the room of its path still go to the next owner."""
+        first, second = self.start()
+        other = first.join(mode="other")
+        ada = self.plain(first, path="/rooms/chat")
+        ada.write("joinById", 1, other.id, {})
+        self.settle()
+        byPath, byFrame = ada.frames("joined")
+        left = self.leave(first, second)
+        self.advance(4)
+        self.assertEqual((left, len(ada.frames("left"))), ([2], 2))
+
+        def resume(joined: list[Any], ref: int) -> None:
+            ada.write("resume", ref, joined[2], joined[3]["token"], joined[3]["epoch"], 0)
+            self.settle()
+
+        resume(byFrame, 2)
+        ada.write("send", None, "say", "to the path")
+        ada.write("call", 3, None, "say", "not passed on")
+        self.settle()
+        self.assertEqual([frame[1:4] for frame in ada.frames("error")], [[3, None, "unavailable"]])
+        resume(byPath, 4)
+        self.assertEqual([frame[1:2] + frame[4:5] for frame in ada.frames("msg")], [[byPath[2], "to the path"]])
+
     def test_left(self) -> None:
         """A client leaves that asks to, or closes its connection, before it resumes a room that has moved."""
         first, second, third = self.start(3)

@@ -21,19 +21,29 @@ class FormerRooms:
         most: The number of rooms that are remembered.
     """
 
-    __slots__ = ("_most", "_rooms")
+    __slots__ = ("_byPath", "_most", "_rooms")
 
     def __init__(self, most: int) -> None:
         self._most = most
-        #: By the id of the room, or `None` for the room of the client's path: the link to the former owner,
-        #: if the room has moved and the client has not resumed yet.
-        self._rooms: dict[str | None, Link | None] = {}
+        #: By the id of the room: the link to the former owner, if the room has moved and the client has not
+        #: resumed yet.
+        self._rooms: dict[str, Link | None] = {}
+        #: The id of the room of the client's path, if it is one of them; `None` stands for it in frames.
+        self._byPath = ""
 
     def __contains__(self, room: str | None) -> bool:
-        return room in self._rooms
+        return self._idOf(room) in self._rooms
 
-    def add(self, room: str | None, link: Link | None = None) -> None:
-        """Remember a room, and the link to its former owner if it has moved."""
+    def _idOf(self, room: str | None) -> str:
+        return self._byPath if room is None else room
+
+    def add(self, room: str, link: Link | None = None, isByPath: bool = False) -> None:
+        """
+        Remember a room, and the link to its former owner if it has moved. `isByPath` says whether it is the
+        room of the client's path.
+        """
+        if isByPath:
+            self._byPath = room
         self._rooms.pop(room, None)
         self._rooms[room] = link
         if len(self._rooms) > self._most:
@@ -41,13 +51,12 @@ class FormerRooms:
 
     def resumed(self, room: str) -> None:
         """The client is in the room again."""
-        for each in (room, None):
-            if each in self._rooms:
-                self._rooms[each] = None
+        if room in self._rooms:
+            self._rooms[room] = None
 
     def submit(self, room: str | None, ref: int | None, frame: Frame) -> Error | None:
         """The client has sent a frame to a former room. Returns the error for a request that is refused."""
-        link = self._rooms[room]
+        link = self._rooms[self._idOf(room)]
         if type(frame) is ListMembers or (link is not None and type(frame) is Call and frame.n is None):
             return Error(ref, None, ErrorCode.UNAVAILABLE)
         if link is not None:

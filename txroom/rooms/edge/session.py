@@ -329,7 +329,8 @@ class RoomSession(SpeakingSession):
         if code in (CloseCode.MISUSE, CloseCode.SLOW_CONSUMER):
             self.close(code, reason)
         elif isByPath and attachment.isJoined and code in MOVED and self.canResume:
-            self._left.add(None, attachment.link if code == CloseCode.ROOM_MOVED else None)
+            link = attachment.link if code == CloseCode.ROOM_MOVED else None
+            self._left.add(attachment.room, link, isByPath=True)
             over = partial(self.close, code, reason)
             self._pathReturn = PathReturn(self.services.clock, attachment.room, over)
         elif isByPath:
