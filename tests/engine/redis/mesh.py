@@ -117,6 +117,8 @@ class Node:
         self.edge = FakeEdge()
         self.rooms: dict[str, FakeRoom] = {}
         self.commands: list[Any] = []
+        #: How much time each of them has had left.
+        self.seconds: list[float] = []
         self.edgesGone: list[tuple[Outlet, set[str]]] = []
         self.answer: Any = None
         self.lease = Always()
@@ -140,10 +142,11 @@ class Node:
         attached: Deferred[Any] | None = None if room is None else room.attach(outlet, arrival)
         return attached
 
-    def ask(self, room: str, command: Any) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Any, seconds: float) -> Deferred[Any] | None:
         if room not in self.rooms:
             return None
         self.commands.append(command)
+        self.seconds.append(seconds)
         if isinstance(self.answer, Deferred):
             return self.answer
         return fail(self.answer) if isinstance(self.answer, RoomError) else succeed(self.answer)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
@@ -35,14 +36,17 @@ class StubHost:
     def __init__(self) -> None:
         self.arrivals: list[tuple[Any, Any]] = []
         self.commands: list[Any] = []
+        #: How much time each command has had left.
+        self.seconds: list[float] = []
         self.answer: Deferred[Any] | None = None
 
     def attach(self, outlet: Any, arrival: Any) -> Deferred[Any]:
         self.arrivals.append((outlet, arrival.link))
         return self.answer or succeed("link")
 
-    def ask(self, command: Any) -> Deferred[Any]:
+    def ask(self, command: Any, seconds: float) -> Deferred[Any]:
         self.commands.append(command)
+        self.seconds.append(seconds)
         return self.answer or succeed("done")
 
 
@@ -74,6 +78,8 @@ class StubOwning:
         self.taken: list[Place] = []
         #: Whether the room is here after the next takeovers.
         self.outcomes = [True]
+        #: How long a takeover takes.
+        self.takes = 0.0
 
     def isTaking(self, room: str) -> bool:
         return self.taking
@@ -84,9 +90,13 @@ class StubOwning:
     def take(self, room: str, place: Place) -> Deferred[bool]:
         self.taken.append(place)
         isHere = self.outcomes.pop(0)
-        if isHere:
-            self._case.open()
-        return succeed(isHere)
+
+        def over(_: object = None) -> bool:
+            if isHere:
+                self._case.open()
+            return isHere
+
+        return deferLater(self._case.clock, self.takes).addCallback(over) if self.takes else succeed(over())
 
 
 class StubPeers:
@@ -345,6 +355,27 @@ class AskTests(EntranceTests):
         self.locator.places = [ORPHAN]
         self.assertEqual((self.ask(), self.host.commands), (["done"], [Lock()]))
 
+    def test_orphanLate(self) -> None:
+        """
+        If a takeover takes longer than a command waits, nothing has happened, and nothing happens afterwards:
+        whoever has asked may have asked again.
+        """
+        self.locator.places = [ORPHAN]
+        self.owning.takes = 7.0
+        result = self.ask()
+        self.advance(ASK_SECONDS)
+        self.assertUnanswered(result, False)
+        self.advance(5)
+        self.assertEqual(self.host.commands, [])
+
+    def test_orphanSlow(self) -> None:
+        """After a takeover, the room has only the time that is left."""
+        self.locator.places = [ORPHAN]
+        self.owning.takes = 3.0
+        result = self.ask()
+        self.advance(3)
+        self.assertEqual((result, self.host.seconds), (["done"], [FIND_SECONDS - 3]))
+
     def test_elsewhere(self) -> None:
         """If the node doesn't have the room, nothing has happened, and the command goes to the next place."""
         self.locator.guessed = AtNode("a")
@@ -379,13 +410,14 @@ class AskTests(EntranceTests):
 
     def test_from(self) -> None:
         """Another node asks a room that is here."""
-        self.assertIsNone(self.entrance.askFrom("r", Lock()))
+        self.assertIsNone(self.entrance.askFrom("r", Lock(), 2.0))
         host = self.open()
-        answer = self.entrance.askFrom("r", Lock())
+        answer = self.entrance.askFrom("r", Lock(), 2.0)
         assert answer is not None
         self.assertEqual((fired(answer), host.commands), (["done"], [Lock()]))
+        self.assertEqual(host.seconds, [2.0])
         self.owning.taking = True
-        self.assertIsNone(self.entrance.askFrom("r", Lock()))
+        self.assertIsNone(self.entrance.askFrom("r", Lock(), 2.0))
 
     def test_doubtful(self) -> None:
         """While the lease isn't fresh, a room does not say that a client has lost its membership."""
@@ -393,9 +425,9 @@ class AskTests(EntranceTests):
 
         def results() -> list[Any]:
             failures = []
-            for ask in (self.entrance.ask, self.entrance.askFrom):
+            for ask in (self.entrance.ask, partial(self.entrance.askFrom, seconds=2.0)):
                 host.answer = fail(RoomError(ErrorCode.UNAUTHORIZED))
-                asked = ask("r", CheckResume("t"))
+                asked: Deferred[Any] | None = ask("r", CheckResume("t"))
                 assert asked is not None
                 failures.append(self.failureResultOf(asked).value.code)
             return failures

@@ -19,6 +19,7 @@ from txroom.rooms.contract.arrivals import Refused
 from txroom.rooms.contract.asks import Command, Kick, Lock
 from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.items import Error
+from txroom.rooms.contract.ports import ASK_SECONDS
 
 SEND = Send("say", b"\xc0", 1)
 
@@ -396,9 +397,26 @@ class AskTests(TalkCase):
         self.assertEqual(self.errorOf(results).details, {"mayHaveHappened": True})
         self.assertNothingLeft()
 
+    def test_timeLeft(self) -> None:
+        """The room is told how much time is left, if that is known."""
+        self.mesh.fault = lambda *packet: self.mesh.clock.callLater(1, self.mesh.deliver, *packet)
+        self.a.peers.ask(self.b.id, "room", Lock(), 3.0)
+        self.mesh.settle()
+        self.mesh.settle(1)
+        self.assertEqual(self.b.seconds, [2.0])
+        self.b.seconds.clear()
+        self.mesh.settle(1)
+        self.mesh.fault = None
+        self.patch(self.b.peers._shared, "now", lambda: None)
+        self.b.peers.gone(self.a.id)
+        self.mesh.settle()
+        self.a.peers.ask(self.b.id, "room", Lock(), 3.0)
+        self.mesh.settle()
+        self.assertEqual(self.b.seconds, [ASK_SECONDS])
+
     def test_raises(self) -> None:
         """A room that raises is an error of the command."""
-        self.b.ask = lambda room, command: 1 // 0  # type: ignore[method-assign,assignment,return-value]
+        self.b.ask = lambda room, command, seconds: 1 // 0  # type: ignore[method-assign,assignment,return-value]
         self.assertEqual(self.errorOf(self.ask()).code, ErrorCode.INTERNAL)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 

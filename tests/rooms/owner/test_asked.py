@@ -187,6 +187,22 @@ class AskTests(RoomTestCase):
         self.assertEqual((answers, host.life.isReleased, self.app.rooms), ([None], True, {}))
         self.assertRaised(CancelledError)
 
+    def test_creating(self) -> None:
+        """A room that opens too late doesn't carry out a command; one that opens in time does."""
+        gate: Deferred[None] = Deferred()
+        self.rooms(NotingRoom, autoDispose=False)
+        self.patch(NotingRoom, "onCreate", lambda room, options: gate)
+        self.app.createRoom("chat")
+        self.settle()
+        (host,) = self.app._hosts.all()
+        late, inTime = [fired(host.ask(Lock(), seconds)) for seconds in (1.0, 2.0)]
+        self.advance(1.5)
+        self.assertEqual(late[0].value.details, {"mayHaveHappened": False})
+        self.assertEqual(inTime, [])
+        gate.callback(None)
+        self.settle()
+        self.assertEqual(inTime, [None])
+
     def test_kickStuck(self) -> None:
         """A member whose handler hangs is gone soon after it was kicked; the others are left alone."""
         ada = self.hanging()

@@ -423,13 +423,13 @@ class ClusterNode:
         """A client of another node joins or resumes; see `PeersSide`."""
         return self.entrance.attachFrom(outlet, arrival)
 
-    def ask(self, room: str, command: Command | NodeCommand) -> Deferred[Any] | None:
+    def ask(self, room: str, command: Command | NodeCommand, seconds: float) -> Deferred[Any] | None:
         """Another node asks a room; see `PeersSide`."""
         if isinstance(command, CallNode):
             return self.onCall(command.name, command.args)
         if isinstance(command, Take):
             return Deferred.fromCoroutine(self.handingOver.take(room, command.clients))
-        return self.entrance.askFrom(room, command)
+        return self.entrance.askFrom(room, command, seconds)
 
     def generationOf(self, room: str) -> int:
         """Return the generation of a room; see `PeersSide`. Called for volatile messages."""

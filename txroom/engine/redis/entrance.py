@@ -233,19 +233,19 @@ class Entrance:
         """Let a room carry out a command; see `Engine.ask`."""
         owned = self._ready(room)
         if owned is not None:
-            asked = self._askHere(owned, command)
+            asked = self._askHere(owned, command, ASK_SECONDS)
         else:
             asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, FIND_SECONDS)))
         return self._waits.within(ASK_SECONDS, asked)
 
-    def askFrom(self, room: str, command: Command) -> Deferred[Any] | None:
-        """Another node asks for a command; `None`: the room isn't here."""
+    def askFrom(self, room: str, command: Command, seconds: float) -> Deferred[Any] | None:
+        """Another node asks for a command within so many seconds; `None`: the room isn't here."""
         owned = self._ready(room)
-        return None if owned is None else self._askHere(owned, command)
+        return None if owned is None else self._askHere(owned, command, seconds)
 
-    def _askHere(self, owned: Owned, command: Command) -> Deferred[Any]:
-        """Let a room of this node carry out a command."""
-        asked = owned.host.ask(command)
+    def _askHere(self, owned: Owned, command: Command, seconds: float) -> Deferred[Any]:
+        """Let a room of this node carry out a command, if it begins to within so many seconds."""
+        asked = owned.host.ask(command, seconds)
         return asked.addErrback(self._refused) if isinstance(command, CheckResume) else asked
 
     def _refused(self, failure: Failure) -> Failure:
@@ -256,12 +256,14 @@ class Entrance:
         place: Place | None = None
         notAt = ""
         while not attempts.areOver:
-            place = place or await self._find(room, attempts)
+            place = place or await self._findInTime(room, attempts)
+            if attempts.areOver:
+                break
             if place is Where.NOWHERE:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
             owned = self._ready(room) if place is Where.HERE else None
             if owned is not None:
-                return await self._askHere(owned, command)
+                return await self._askHere(owned, command, attempts.left)
             if isinstance(place, AtNode):
                 try:
                     return await self._peers.ask(place.node, room, command, attempts.left)
@@ -272,3 +274,13 @@ class Entrance:
             if not isinstance(place, AtNode):
                 place = None
         raise unanswered(False)
+
+    async def _findInTime(self, room: str, attempts: Attempts) -> Place:
+        """
+        Return where a room is, or that this is unknown if a takeover takes longer than the attempts. Whoever
+        asks has been told then that nothing has happened, so nothing may happen when the room opens.
+        """
+        found: list[Place] = []
+        finding = Deferred.fromCoroutine(self._find(room, attempts)).addCallback(found.append)
+        await self._waits.either(finding, max(0.0, attempts.left))
+        return found[0] if found else Where.UNKNOWN

@@ -17,7 +17,7 @@ from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import Command, unanswered
-from ...rooms.contract.ports import Link, Outlet
+from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
 from .packets import Ask, Attach, Attached, Drop, NodeCommand, PacketMessage, Submit, Told, readCommand
 
 #: For how many seconds frames are taken over the links to rooms that have moved.
@@ -30,8 +30,11 @@ class PeersSide(Protocol):
     def attach(self, outlet: Outlet, arrival: Join | Resume) -> Deferred[Link | Refused | None] | None:
         """A client of another node joins or resumes; `None`: the room isn't here. See `Engine.attach`."""
 
-    def ask(self, room: str, command: Command | NodeCommand) -> Deferred[Any] | None:
-        """Another node asks for a command; `None`: the room isn't here. See `Engine.ask`."""
+    def ask(self, room: str, command: Command | NodeCommand, seconds: float) -> Deferred[Any] | None:
+        """
+        Another node asks for a command, which must begin within so many seconds; `None`: the room isn't here.
+        See `Engine.ask`.
+        """
 
     def generationOf(self, room: str) -> int:
         """Return the generation of the owner of a room here."""
@@ -173,14 +176,16 @@ class Incoming:
 
     def onAsk(self, message: Ask) -> None:
         """The other node asks for a command."""
-        now = self._now()
-        if message.until and now is not None and now > message.until:
+        now, seconds = self._now(), ASK_SECONDS
+        if message.until and now is not None:
+            seconds = message.until - now
+        if seconds < 0:
             error = unanswered(False)
             refused = Refused.of(error)
             self._talk.tell(Told(message.id, error=refused))
             return
         try:
-            work = self._side.ask(message.room, readCommand(message.command))
+            work = self._side.ask(message.room, readCommand(message.command), seconds)
         except Exception:
             work = fail(Failure())
         if work is None:

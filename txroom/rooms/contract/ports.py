@@ -204,8 +204,11 @@ class RoomHost(Owner, Protocol):
             HandoverFailed: The room can't be saved, and goes on.
         """
 
-    def ask(self, command: Command) -> Deferred[Any]:
-        """Carry out a command; fires with plain data. A room that is not open yet is waited for."""
+    def ask(self, command: Command, seconds: float = ASK_SECONDS) -> Deferred[Any]:
+        """
+        Carry out a command; fires with plain data. A room that is not open yet is waited for, for so many
+        seconds, after which the command is not carried out.
+        """
 
 
 class HostFactory(Protocol):

@@ -100,18 +100,18 @@ class Asked:
         self._inbox = inbox
         self._examining = examining
 
-    def ask(self, command: Command) -> Deferred[Any]:
+    def ask(self, command: Command, seconds: float) -> Deferred[Any]:
         """Carry out a command; see `RoomHost.ask`."""
-        return begun(self._answer(command))
+        return begun(self._answer(command, seconds))
 
-    async def _answer(self, command: Command) -> Any:
+    async def _answer(self, command: Command, seconds: float) -> Any:
         life = self._context.life
         if isinstance(command, Examine):
             return await self._examining.examine(command)
         if life.stage is Stage.CREATING:
             if isinstance(command, Created):
                 raise running()
-            await self._attaching.begun().addTimeout(ASK_SECONDS, self._context.clock, _tooLate)
+            await self._attaching.begun().addTimeout(seconds, self._context.clock, _tooLate)
         if isinstance(command, ReadLog):
             return await self._reading.read(command)
         if not life.isOpen:

@@ -33,7 +33,7 @@ from ..api.settings import checkSettings
 from ..contract.arrivals import Join, Refused, Resume
 from ..contract.asks import Command, Once
 from ..contract.listing import Listing
-from ..contract.ports import Journal, Link, Outlet
+from ..contract.ports import ASK_SECONDS, Journal, Link, Outlet
 from ..contract.records import Loaded
 from ..registration import Registration
 from .budget import Budget
@@ -432,8 +432,8 @@ class Host(UserPort):
         """The number of connected clients; see `RoomHost`."""
         return len(self.roster.sessions)
 
-    def ask(self, command: Command) -> Deferred[Any]:
+    def ask(self, command: Command, seconds: float = ASK_SECONDS) -> Deferred[Any]:
         """Carry out a command; see `RoomHost.ask`."""
         if self.life.isOver:
             return fail(closedError(self.life))
-        return self._parts.asked.ask(command)
+        return self._parts.asked.ask(command, seconds)
