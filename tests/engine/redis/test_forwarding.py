@@ -165,7 +165,9 @@ class ForwardingTests(SlowRoomsTestCase):
         self.settle()
         self.assertEqual([frame[1:4] for frame in ada.frames("error")], [[3, None, "unavailable"]])
         resume(byPath, 4)
-        self.assertEqual([frame[1:2] + frame[4:5] for frame in ada.frames("msg")], [[byPath[2], "to the path"]])
+        self.assertEqual(
+            [frame[1:2] + frame[4:5] for frame in ada.frames("msg")], [[byPath[2], "to the path"]]
+        )
 
     def test_left(self) -> None:
         """A client leaves that asks to, or closes its connection, before it resumes a room that has moved."""
