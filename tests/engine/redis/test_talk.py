@@ -399,7 +399,11 @@ class AskTests(TalkCase):
 
     def test_timeLeft(self) -> None:
         """The room is told how much time is left, if that is known."""
-        self.mesh.fault = lambda *packet: self.mesh.clock.callLater(1, self.mesh.deliver, *packet)
+
+        def later(*packet: Any) -> None:
+            self.mesh.clock.callLater(1, self.mesh.deliver, *packet)
+
+        self.mesh.fault = later
         self.a.peers.ask(self.b.id, "room", Lock(), 3.0)
         self.mesh.settle()
         self.mesh.settle(1)

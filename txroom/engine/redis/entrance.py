@@ -257,7 +257,7 @@ class Entrance:
         notAt = ""
         while not attempts.areOver:
             place = place or await self._findInTime(room, attempts)
-            if attempts.areOver:
+            if place is None:
                 break
             if place is Where.NOWHERE:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
@@ -275,12 +275,12 @@ class Entrance:
                 place = None
         raise unanswered(False)
 
-    async def _findInTime(self, room: str, attempts: Attempts) -> Place:
+    async def _findInTime(self, room: str, attempts: Attempts) -> Place | None:
         """
-        Return where a room is, or that this is unknown if a takeover takes longer than the attempts. Whoever
-        asks has been told then that nothing has happened, so nothing may happen when the room opens.
+        Return where a room is, or `None` if a takeover takes longer than the attempts. Whoever asks is told
+        then that nothing has happened, so nothing may happen when the room opens.
         """
         found: list[Place] = []
         finding = Deferred.fromCoroutine(self._find(room, attempts)).addCallback(found.append)
         await self._waits.either(finding, max(0.0, attempts.left))
-        return found[0] if found else Where.UNKNOWN
+        return found[0] if found and not attempts.areOver else None
