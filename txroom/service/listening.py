@@ -131,10 +131,14 @@ class Listeners:
         self.isOpen = True
         try:
             for listener in self._listeners:
-                listener.listen(self._factory, self._opened)
+                self.openOne(listener)
         except Exception:
             self.close()
             raise
+
+    def openOne(self, listener: Listener) -> None:
+        """Listen on one endpoint. A failure is raised."""
+        listener.listen(self._factory, self._opened)
 
     def failed(self, failure: Failure) -> None:
         """Fail the Deferreds of all ports, because the server can't start."""

@@ -83,23 +83,28 @@ async def killedAndStopped(directory: Path, redis: str) -> None:
 
 async def test_store(directory: Path) -> None:
     """
-    With a store of their own: if it is killed, it is started again. If the parent is killed, everything ends,
-    and the next parent goes on with the rooms.
+    With a store of their own: if it is killed, it is started again. If the parent is killed, everything ends.
+    The next parent, which is started at once, waits for that, and goes on with the rooms.
     """
     async with group(directory, "", "--state-dir", str(directory / "state")) as (parent, crowd):
         os.kill(parent.store, signal.SIGKILL)
         await crowd.during(2)
         await settled("kill -9 of the store", crowd)
         crowd.begin()
-        await parent.killed()
+        left = parent.children
+        parent.kill()
         await parent.start()
         await crowd.during(1)
         await settled("kill -9 of the parent", crowd)
+        assert not any(map(exists, left))
 
 
 @pytest.mark.parametrize("hasStore", [True, False], ids=["store", "redis"])
 async def test_stoppedWorker(directory: Path, hasStore: bool) -> None:
-    """A worker that was stopped by a signal when its parent is killed ends too, and so does all else."""
+    """
+    A worker that was stopped by a signal when its parent is killed ends too, and so does all else. The next
+    parent waits for it.
+    """
     if hasStore:
         await stoppedWorker(directory, "", "--state-dir", str(directory / "state"))
     else:
@@ -117,7 +122,11 @@ async def stoppedWorker(directory: Path, redis: str, *options: str) -> None:
         children = parent.children
         os.kill(parent.workers[0], signal.SIGSTOP)
         parent.kill()
+        await parent.start()
+        assert "Address already in use.; it is tried again for 15 s" in parent.output
         await until(lambda: not any(map(exists, children)), "processes are left", PATIENCE)
+        await parent.complete()
+        await parent.killed()
     finally:
         parent.kill()
         for each in children:
@@ -181,6 +190,17 @@ async def test_twoParents(directory: Path) -> None:
     finally:
         first.kill()
         second.kill()
+
+
+async def test_foreignPort(directory: Path) -> None:
+    """A port that some other program has is an error at once, since nobody has the state directory."""
+    parent = Group(directory, "", "--workers", "1", "--state-dir", str(directory / "state"))
+    with socket.create_server(("127.0.0.1", parent.port)):
+        parent.begin()
+        await until(lambda: parent.status is not None, f"it does not end: {parent.output}", PATIENCE)
+        assert parent.status == 1
+        assert "Address already in use" in parent.output
+        assert "it is tried again" not in parent.output
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give up root")

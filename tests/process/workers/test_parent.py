@@ -157,6 +157,7 @@ class WorkersTests(WorkersTestCase):
         def listen(*args: Any, **more: Any) -> None:
             raise CannotListenError("", 8080, OSError(98, "Address already in use"))
 
+        self.patch(parent, "areLeft", lambda stateDir: False)
         self.patch(self.reactor, "listenTCP", listen)
         self.assertRaises(StartError, self.make().privilegedStartService)
         self.assertIn("Address already in use", printed.getvalue())

@@ -3,6 +3,7 @@ Several processes on one machine: a parent that opens the sockets, and workers t
 
 - `parent`: `Workers`, the service of the parent;
 - `supervisor` and `child`: the workers, as the parent sees them;
+- `sockets`: the listening sockets of the parent;
 - `spawning`, `backoff`, `processors`: how they are started, when again, and how many;
 - `pipe`: the messages between the parent and a worker;
 - `output` and `outputpipe`: the log of workers, and how it gets to the parent;

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...core.options import ServerOptions
-from ...http.names import LOG_PREFIX
-from ...service.listening import Listeners
 from ...service.unixsocket import chownSocket
 from ..adminsettings import AdminSettings
 from ..firstprocess import leaveFirst
@@ -37,6 +34,7 @@ from .notifying import Notifier, Status
 from .owner import Owner, nameOf
 from .pipe import Ask, Group, Ready, ReloadCertificates, Renewed, Start
 from .processors import usableProcessors
+from .sockets import SharedSockets, areLeft
 from .spawning import keptAfter, socketsFor, spawn
 from .storechoice import checkStore, makeStore
 from .storeprocess import environmentOf
@@ -141,8 +139,7 @@ class Workers(Service):
         self._wheres: list[int | str] = []
         #: Those of them that are for operators and back ends.
         self._admins: set[int | str] = set()
-        self._listeners = Listeners(self._reactor, _Nothing(), 0)
-        self._listeners.onPort = _acceptNothing
+        self._listeners = SharedSockets(self._reactor, partial(areLeft, self._stateDir))
         self._signals = ProcessSignals(self._reactor, self.stopNow, self._hangUp)
         self._supervisor: Supervisor | None = None
         self._answering = Answering(lambda: self._supervisor, self.reload)
@@ -422,21 +419,6 @@ class Workers(Service):
         """No worker could start; see `SupervisorSide`."""
         lines = "\n".join(worker.output.last)
         exitBecause(self._reactor, f"no worker could start; the last lines of worker {worker.slot}:\n{lines}")
-
-
-class _Nothing(Factory):
-    """The factory of ports whose connections others accept."""
-
-    noisy = False
-
-    def logPrefix(self) -> str:
-        return LOG_PREFIX
-
-
-def _acceptNothing(port: IListeningPort) -> None:
-    """Leave the connections of a port to the workers."""
-    anyPort: Any = port
-    anyPort.stopReading()
 
 
 def _globalReactor() -> Any:

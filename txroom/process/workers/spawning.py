@@ -15,6 +15,8 @@ from .pipe import FROM_PARENT, TO_PARENT, SharedSocket
 #: The program of a worker. It begins with a session of its own, so that only the parent gets the signals of
 #: Ctrl-C and those to its group; the imports that follow take much longer.
 PROGRAM = "import os; os.setsid(); from txroom.process.workers.worker import main; main()"
+#: What the last word of the command line of a worker begins with.
+NAME = "txroom-worker-"
 #: The first descriptor of a worker for a listening socket, or for another descriptor that it inherits.
 FIRST = max(FROM_PARENT, TO_PARENT) + 1
 #: Variables that are about the parent only: systemd's, and those with secrets.
@@ -58,7 +60,7 @@ def spawn(reactor: Any, worker: WorkerProcess, descriptors: Sequence[int]) -> No
         worker: Its protocol.
         descriptors: The descriptors that it inherits: those of the listening sockets, and then others.
     """
-    arguments = [sys.executable, "-c", PROGRAM, f"txroom-worker-{worker.slot}"]
+    arguments = [sys.executable, "-c", PROGRAM, f"{NAME}{worker.slot}"]
     with open(os.devnull, "rb") as null:
         inherited: dict[int, Any] = {0: null.fileno(), 1: "r", 2: "r", FROM_PARENT: "w", TO_PARENT: "r"}
         inherited |= {FIRST + index: each for index, each in enumerate(descriptors)}

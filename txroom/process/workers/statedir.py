@@ -242,6 +242,23 @@ class StateDirectory:
             os.close(descriptor)
 
 
+def isInUse(stateDir: Path) -> bool:
+    """Return whether a process has locked a state directory, as far as this process can find out."""
+    try:
+        descriptor = os.open(stateDir / "store", os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def bootId() -> str:
     """Return the id of the operating system's present run; where it has none, a new one."""
     try:
