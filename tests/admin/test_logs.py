@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from twisted.internet.defer import Deferred, fail
 
 from tests.admin.case import READ, TOKEN, AdminCase, answerOf, request
-from txroom import Client, Room, RoomError, message
+from txroom import Client, History, Room, RoomError, message
 from txroom.admin import logs
 from txroom.core.codes import ErrorCode
 from txroom.service.cluster import Cluster
@@ -20,6 +20,7 @@ class Log(Room):
 
     maxOffline = 0
     recoverySize = 100_000
+    history = History(limit=3)
 
     @message("say")
     def say(self, client: Client, data: Any) -> None:
@@ -130,12 +131,27 @@ class PageTests(LogsCase):
         entries = self.ask("GET", self.path).json["entries"]
         self.assertEqual([each["type"] for each in entries], ["whispered", "others", "said"])
         self.assertEqual((entries[0]["to"], entries[1]["exclude"]), ([self.ada.member], [self.ada.member]))
-        self.assertFalse({"to", "exclude"} & set(entries[2]))
+        self.assertEqual((entries[0]["toCount"], entries[1]["excludeCount"]), (1, 1))
+        self.assertEqual(set(entries[2]), {"offset", "at", "type", "data"})
         page = self.ask("GET", self.path, token=READ)
         self.assertEqual([each["type"] for each in page.json["entries"]], ["said"])
         for hidden in (b"secret", b"hidden", self.ada.member.encode()):
             self.assertNotIn(hidden, page.body)
         self.assertEqual(self.ask("GET", f"{self.path}?limit=1", token=READ).json["next"], 1)
+
+    def test_history(self) -> None:
+        """The history is read page by page, without what was for some members; it has no events."""
+        self.start()
+        self.say("a", "b")
+        self.ada.send("whisper", "secret")
+        self.say("c", "d")
+        page = self.ask("GET", f"{self.path}?history=1&limit=2", token=READ).json
+        self.assertEqual((page["first"], page["last"], page["next"]), (2, 5, 4))
+        rest = self.ask("GET", f"{self.path}?history=true&offset={page['next']}&seconds=4").json
+        self.assertEqual([each["data"] for each in page["entries"] + rest["entries"]], ["b", "c", "d"])
+        self.assertEqual(self.refusal("GET", f"{self.path}?history=x"), (400, "history"))
+        events = self.refusal("GET", f"{self.path}?history=1", Accept="text/event-stream")
+        self.assertEqual(events, (400, "history"))
 
     def test_wait(self) -> None:
         """A request waits for the next message."""

@@ -65,6 +65,17 @@ class ListTests(RoomsCase):
         self.assertEqual(info["room"], ada.id)
         self.assertEqual((info["name"], info["clients"], info["filters"]), ("game", 1, {"mode": "x"}))
 
+    def test_large(self) -> None:
+        """A page of rooms with long options ends early."""
+        self.start()
+        rooms = [self.create(about="x" * 60_000) for _ in range(20)]
+        page = self.ask("GET", f"{ROOMS}?limit=1000", token=READ)
+        self.assertLess(len(page.body), 600_000)
+        rest = self.ask("GET", f"{ROOMS}?limit=1000&cursor={page.json['next']}").json
+        last = self.ask("GET", f"{ROOMS}?limit=1000&cursor={rest['next']}").json
+        found = [each["room"] for each in page.json["rooms"] + rest["rooms"] + last["rooms"]]
+        self.assertEqual((found, last["next"]), (rooms, None))
+
     def test_wrong(self) -> None:
         """A wrong query names the field."""
         self.start()
@@ -123,6 +134,24 @@ class RoomTests(RoomsCase):
         self.assertEqual(self.refusal("POST", ROOMS, {"name": "nix"})[0], 404)
         self.assertEqual(self.refusal("POST", ROOMS, {"name": "game", "options": {"mode": []}})[0], 400)
 
+    def test_inspect(self) -> None:
+        """The members of a room are told page by page, and a page ends early if they are large."""
+        harness = self.start()
+        clients = [harness.client().join("chat") for _ in range(3)]
+        path = f"{ROOMS}/{clients[0].id}"
+        ids = sorted(each.member for each in clients)
+        room = harness.server.rooms.rooms[clients[0].id]
+        for query, meta, count in (("?members=2", {}, 2), ("", {}, 3), ("", {"about": "x" * 200_000}, 2)):
+            for each in room.clients:
+                each.meta = meta
+            page = self.ask("GET", f"{path}{query}", token=READ).json
+            self.assertEqual([each["member"] for each in page["members"]], ids[:count])
+            self.assertEqual(page["next"], None if count == 3 else ids[1])
+        rest = self.ask("GET", f"{path}?cursor={ids[1]}").json
+        self.assertEqual(([each["member"] for each in rest["members"]], rest["next"]), (ids[2:], None))
+        none = self.ask("GET", f"{path}?members=0").json
+        self.assertEqual((none["members"], none["next"]), ([], None))
+
     def test_publish(self) -> None:
         """A message reaches all members, or some."""
         harness = self.start()
@@ -148,6 +177,7 @@ class RoomTests(RoomsCase):
             ({}, "type"),
             ({"type": 7}, "type"),
             ({"type": ""}, "type"),
+            ({"type": "x" * 129}, "type"),
             ({"type": "x", "datum": 1}, "datum"),
             ({"type": "x", "members": "all"}, "members"),
             ({"type": "x", "members": [7]}, "members[0]"),

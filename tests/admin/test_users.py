@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import succeed
+
 from tests.admin.case import READ, AdminCase
 from txroom import Accept
+from txroom.admin.problems import Problem
+from txroom.admin.users import checkedSend
+from txroom.service.cluster import ClusterMember, FoundMembers
+from txroom.service.users import FoundUser, UserConnection
 from txroom.testing import RoomHarness
 
 USERS, NOTIFY = "/api/v1/users", "/api/v1/notify"
@@ -29,6 +38,7 @@ class UserTests(UsersCase):
         self.assertEqual((info["userId"], info["unanswered"]), ("ada", []))
         (connection,) = info["connections"]
         self.assertEqual(connection["path"], "/rooms")
+        self.assertEqual((info["connectionCount"], info["roomCount"]), (1, 1))
         (place,) = info["rooms"]
         self.assertEqual((place["room"], place["member"]), (room.id, room.member))
         nobody = self.ask("GET", f"{USERS}/n%2Fb").json
@@ -83,6 +93,7 @@ class NotifyTests(UsersCase):
         self.start()
         for body, field in (
             ({}, "type"),
+            ({"type": "x" * 129}, "type"),
             ({"type": "x", "limit": 0}, "limit"),
             ({"type": "x", "seconds": 0}, "seconds"),
             (b'{"type": "x", "data": [' + b"1e1," * 10_000 + b"1]}", "data"),
@@ -92,3 +103,40 @@ class NotifyTests(UsersCase):
         self.assertEqual(self.refusal("POST", f"{NOTIFY}/ada", {"type": "x"}, token=READ)[0], 403)
         self.assertEqual(self.refusal("POST", NOTIFY, {"type": "x"}, token=READ)[0], 403)
         self.assertEqual(self.refusal("POST", f"{NOTIFY}/", {"type": "x"})[0], 404)
+
+    def test_field(self) -> None:
+        """Whatever a notification is refused for, that is named."""
+        self.start()
+        notify: Any = self.harness.server.notify
+        for args, more, field in (
+            (("", "x"), {}, "userId"),
+            (("ada", "x" * 129), {}, "type"),
+            (("ada", 7), {}, "type"),
+            (("ada", "x", {"type": object()}), {}, "data"),
+            (("ada", "x", "x" * 66_000), {}, "data"),
+            (("ada", "x"), {"limit": 0}, "limit"),
+            (("ada", "x"), {"seconds": -1}, "seconds"),
+        ):
+            with self.assertRaises(Problem) as caught:
+                checkedSend(partial(notify, *args, **more))
+            self.assertEqual(caught.exception.body.field, field)
+
+
+class ManyTests(UsersCase):
+    """A user with very many connections and rooms."""
+
+    def test_many(self) -> None:
+        """As many are told as fit, and how many there are."""
+        harness = self.start()
+        users, cluster = harness.server.users, harness.server.cluster
+        connections = [UserConnection(f"{n}", "node", "/" + "x" * 250, "peer", 1.0) for n in range(2500)]
+        members = [ClusterMember(f"{n}", "ada", "room", "node", True) for n in range(9000)]
+        self.patch(users, "find", lambda userId: succeed(FoundUser(connections, ())))
+        self.patch(cluster, "members", lambda userId: succeed(FoundMembers(members, ())))
+        answer = self.ask("GET", f"{USERS}/ada", token=READ)
+        self.assertLess(len(answer.body), 800_000)
+        info = answer.json
+        self.assertEqual((info["connectionCount"], info["roomCount"]), (2500, 9000))
+        for names, key in ((info["connections"], "id"), (info["rooms"], "member")):
+            self.assertGreater(len(names), 800)
+            self.assertEqual([each[key] for each in names], [f"{n}" for n in range(len(names))])

@@ -14,13 +14,14 @@ MANAGE, READ = "manage-0123456789abcdef" * 2, "read-0123456789abcdef" * 2
 APP = """
 import msgspec
 from twisted.internet.defer import Deferred
-from txroom import Accept, Room, Server, message
+from txroom import Accept, History, Room, Server, message
 
 class Say(msgspec.Struct):
     text: str
 
 class Table(Room):
     autoDispose = False
+    history = History(limit=1, onJoin=0)
 
     def onCreate(self, options):
         self.setMetadata({"topic": options.get("topic", "hay")})

@@ -15,6 +15,7 @@ from tests.engine.redis.nodes import Chat, NodesTestCase
 from txroom import RoomApplication, RoomError
 from txroom.protocol import payload
 from txroom.rooms.contract.asks import Inspect, Lock, Once, ReadLog, SendTo
+from txroom.rooms.owner import examining
 from txroom.service import cluster as clusterModule
 
 
@@ -45,10 +46,38 @@ class AloneTests(HarnessTestCase):
 
         with patch.object(engine, "ask", noting):
             self.assertEqual(self.successResultOf(cluster.members("nobody")), ([], ()))
-        self.assertEqual(asked, [Inspect(1_000_000, "nobody")])
+        self.assertEqual(asked, [Inspect(1_000_000, "nobody", isBrief=True)])
         self.assertEqual(self.successResultOf(cluster.disconnect(member.userId)).done, {ada.id: 1})
         harness.flush()
         self.assertIsNotNone(ada.closeInfo)
+
+    def test_manyMembers(self) -> None:
+        """All members of a large room are found, although an answer has only some of them."""
+        harness = self.serve({"chat": Chat})
+        rooms = [harness.client().create("chat"), harness.client().create("chat")]
+        members = [rooms[0], *(harness.client().joinById(rooms[0].id) for _ in range(6))]
+        self.patch(examining, "SHOWN_SIZE", 150)
+        found = self.successResultOf(harness.server.cluster.members())
+        ids = [each.member for each in found.members if each.room == rooms[0].id]
+        self.assertEqual((ids, found.unanswered), (sorted(each.member for each in members), ()))
+        self.assertEqual(len(found.members), 8)
+        ask = rooms[1].id, Inspect(isBrief=True)
+        self.assertIsNone(self.successResultOf(harness.server.cluster.ask(*ask))["next"])
+
+    def test_earlierNode(self) -> None:
+        """A node of an earlier version tells all members at once."""
+        harness = self.serve({"chat": Chat})
+        ada = harness.client().join("chat")
+        engine = harness.server.rooms.engine
+        ask = engine.ask
+
+        def earlier(room: str, command: Any) -> Deferred[Any]:
+            answer = ask(room, Inspect(command.limit, command.userId))
+            return answer.addCallback(lambda found: {"members": found["members"]})
+
+        with patch.object(engine, "ask", earlier):
+            (member,) = self.successResultOf(harness.server.cluster.members()).members
+        self.assertEqual(member.member, ada.member)
 
     def test_ask(self) -> None:
         """A room is found by its id, in whichever application it is."""
@@ -106,6 +135,8 @@ class AloneTests(HarnessTestCase):
         cluster = self.serve({"chat": Chat}).server.cluster
         self.assertRaises(TypeError, cluster.broadcast, "chat", "news", object())
         wrong: Any = 7
+        for error, type in ((TypeError, wrong), (ValueError, ""), (ValueError, "x" * 129)):
+            self.assertRaises(error, cluster.broadcast, "chat", type)
         self.assertRaises(TypeError, cluster.disconnect, wrong)
         self.assertEqual(self.successResultOf(cluster.broadcast("nix", "news")).done, {})
 

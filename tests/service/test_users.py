@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import msgspec
 
 from tests.case import HarnessTestCase
@@ -284,6 +285,15 @@ class UsersTests(HarnessTestCase):
         self.assertEqual((found.path, found.seconds, unanswered), ("/rooms", 3.0, ()))
         self.assertIn("203.0.113.9", found.address)
         self.assertEqual(self.successResultOf(self.server.users.find("nobody")).connections, [])
+
+    def test_findLong(self) -> None:
+        """A user who has chosen long paths for many connections is found, with the beginnings of them."""
+        for _ in range(200):
+            connection = self.harness.connectionOf(self.page().client)
+            connection.handshake = attrs.evolve(connection.handshake, target="/rooms/" + "é" * 4000)
+        found, unanswered = self.successResultOf(self.server.users.find("ann"))
+        self.assertEqual((len(found), unanswered), (200, ()))
+        self.assertEqual({len(each.path.encode()) for each in found}, {255})
 
 
 class NodesTests(NodesTestCase):

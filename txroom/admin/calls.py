@@ -23,6 +23,7 @@ from ..core.codes import ErrorCode
 from ..core.refusallog import shown
 from ..protocol import payload
 from ..protocol.errors import RoomError
+from ..rooms.contract.asks import TOO_LARGE
 from .callsignatures import CallSignature
 from .guard import Caller
 from .logs import encodeOther
@@ -36,9 +37,6 @@ TIMEOUT = 30.0
 MOST_ANSWER = 1 << 20
 #: The most calls that run at a time, of all clients together; see `mostFor`.
 MOST_RUNNING = 256
-
-#: The code of the error for an answer that is too long.
-TOO_LARGE = "tooLarge"
 
 #: What the names of txroom's own calls begin with, before the first dot. They are kept for future calls too.
 RESERVED = frozenset(

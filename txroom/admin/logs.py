@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
-from ..rooms.contract.asks import ReadLog
+from ..rooms.contract.asks import READ_DATA, ReadLog
 from ..service.cluster import Cluster
 from ..wire.sendbuffer import unsent
 from . import types
@@ -61,8 +61,10 @@ class Logs:
         query: types.LogQuery = call.query
         room = call.params[0]
         if not any(_EVENTS in each for each in valuesOf(call.headers, "Accept")):
-            asked = ReadLog(query.offset, query.limit, query.seconds, query.epoch)
-            return pageOf(await self._server.cluster.ask(room, asked), query.offset, call.caller.role)
+            asked = ReadLog(query.offset, query.limit, query.seconds, query.epoch, query.history)
+            return pageOf(await readLog(self._server.cluster, room, asked), query.offset, call.caller.role)
+        if query.history:
+            raise Problem(400, "the history has no events", field="history")
         epoch, offset = _placeOf(call, query)
         role = call.caller.role
         ofReaders = sum(each.role is Role.READ for each in self._followers) if role is Role.READ else 0
@@ -93,7 +95,7 @@ class Logs:
                 call=self.read,
                 role=Role.READ,
                 name="readLog",
-                summary="Read the messages of a room, in pages, or as server-sent events",
+                summary="Read the messages of a room, in pages, or as server-sent events; or its history",
                 query=types.LogQuery,
                 answer=types.LogPage,
                 streams=True,
@@ -118,19 +120,39 @@ def _isFor(role: Role, entry: dict[str, Any]) -> bool:
     return role is Role.MANAGE or not (entry["to"] is not None or entry["exclude"])
 
 
-def _entryOf(entry: dict[str, Any], role: Role) -> types.LogEntry:
+def _entryOf(entry: dict[str, Any], role: Role, most: int = READ_DATA) -> types.LogEntry:
     shown = types.LogEntry(entry["offset"], entry["at"], entry["type"], entry["data"])
-    if role is Role.MANAGE and entry["to"] is not None:
-        shown.to = list(entry["to"])
-    if role is Role.MANAGE and entry["exclude"]:
-        shown.exclude = list(entry["exclude"])
+    if entry.get("size", 0) > most:
+        shown.data, shown.size = None, entry["size"]
+    if role is Role.MANAGE and (to := entry["to"]) is not None:
+        shown.to, shown.toCount = list(to), entry.get("toCount", len(to))
+    if role is Role.MANAGE and (exclude := entry["exclude"]):
+        shown.exclude, shown.excludeCount = list(exclude), entry.get("excludeCount", len(exclude))
     return shown
 
 
-def pageOf(read: dict[str, Any], after: int, role: Role) -> types.LogPage:
+async def readLog(cluster: Cluster, room: str, command: ReadLog) -> dict[str, Any]:
+    """Read the log of a room, or its history; see `ReadLog`. Raises `RoomError`."""
+    read: dict[str, Any] = await cluster.ask(room, command)
+    if command.history and not read.get("history"):
+        text = "the room's node has an earlier version of txroom, which doesn't tell the history"
+        raise RoomError(ErrorCode.UNAVAILABLE, text, {"mayHaveHappened": False})
+    return read
+
+
+def pageOf(read: dict[str, Any], after: int, role: Role, most: int = READ_DATA) -> types.LogPage:
+    """
+    Return the page of an answer to `ReadLog`.
+
+    Args:
+        read: The answer.
+        after: The offset after which was read.
+        role: The role of the caller.
+        most: The most bytes of the data of one message; of a larger one it is left out.
+    """
     entries = read["entries"]
     following = entries[-1]["offset"] if entries else min(after, read["last"])
-    shown = [_entryOf(each, role) for each in entries if _isFor(role, each)]
+    shown = [_entryOf(each, role, most) for each in entries if _isFor(role, each)]
     return types.LogPage(read["epoch"], read["first"], read["last"], shown, following)
 
 

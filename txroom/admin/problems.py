@@ -12,6 +12,7 @@ import msgspec
 
 from ..core.codes import ErrorCode
 from ..protocol.errors import RoomError
+from ..rooms.contract.asks import TOO_LARGE
 
 #: The seconds after which to try again what is temporarily impossible.
 RETRY_AFTER = 1
@@ -86,6 +87,7 @@ _STATUSES: dict[str, int] = {
     ErrorCode.TIMEOUT: 504,
     ErrorCode.RATE_LIMITED: 429,
     ErrorCode.INTERNAL: 500,
+    TOO_LARGE: 500,
 }
 _IDEMPOTENCY = {"reused": 422, "running": 409}
 

@@ -10,11 +10,15 @@ from typing import Any
 
 import msgspec
 
+from ..protocol.excerpts import fitting
 from ..rooms.contract.listing import Listing
 from ..rooms.matching import wantedBy
 from ..service.cluster import Cluster, ClusterRoom
 from . import types
 from .problems import Problem
+
+#: The most bytes of a page. Clients choose the options of their rooms, of up to `limits.MAX_OPTIONS` bytes.
+PAGE_SIZE = 512 << 10
 
 Place = tuple[Any, str]
 
@@ -38,7 +42,7 @@ async def listRooms(
         text: What their id, name or metadata must have in it, in upper or lower case; empty: anything.
         filter: Values that their filtered options or metadata must have.
         order: The order.
-        limit: The most rooms.
+        limit: The most rooms; fewer if they have more than `PAGE_SIZE` bytes.
         cursor: The `next` of the page before; empty: the first page.
 
     Raises:
@@ -57,9 +61,9 @@ async def listRooms(
     found.sort(key=lambda entry: entry[:2])
     if after is not None:
         found = [entry for entry in found if entry[:2] > after]
-    page = found[:limit]
-    following = _cursorFor(order, page[-1][:2]) if len(found) > len(page) else None
-    return types.RoomList([_infoOf(each) for _, _, each in page], following)
+    page = fitting((_infoOf(each) for _, _, each in found[:limit]), PAGE_SIZE)
+    last = found[len(page) - 1] if len(found) > len(page) else None
+    return types.RoomList(page, None if last is None else _cursorFor(order, last[:2]))
 
 
 def _has(listing: Listing, text: str) -> bool:

@@ -87,8 +87,9 @@ class Rooms:
 
     async def inspect(self, call: Call) -> types.RoomDetails:
         """Tell what a room is, and who is in it."""
-        found = await self._ask(call, Inspect(call.query.members))
-        return msgspec.convert({**found["listing"], **found}, types.RoomDetails)
+        query: types.InspectRoom = call.query
+        found = await self._ask(call, Inspect(query.members, after=query.cursor))
+        return msgspec.convert({"next": None, **found["listing"], **found}, types.RoomDetails)
 
     async def publish(self, call: Call) -> types.Published:
         """Send a message to members."""

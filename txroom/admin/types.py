@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from ..protocol.limits import MAX_NAME
+
 #: A name that rooms are registered under.
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 #: The id of a room, a member or a user, or the name of a group.
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
 Ids = Annotated[list[Id], Meta(max_length=1000)]
-MessageType = Annotated[str, Meta(min_length=1, max_length=256)]
+MessageType = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Reason = Annotated[str, Meta(max_length=123)]
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 Age = Annotated[int, Meta(description="A number that grows from room to room: the larger, the younger.")]
@@ -73,7 +75,7 @@ class RoomInfo(RoomFields):
 
 
 class RoomList(Struct):
-    """Some of the rooms."""
+    """Some of the rooms: as many as there may be, or fewer if they are large."""
 
     rooms: list[RoomInfo]
     #: The `cursor` for the following ones; null: these are the last.
@@ -123,8 +125,10 @@ class Created(Struct):
 class InspectRoom(Request):
     """How much to tell of a room."""
 
-    #: The most members.
+    #: The most members, which are in the order of their ids.
     members: Annotated[int, Meta(ge=0, le=1000)] = 100
+    #: The `next` of the answer before.
+    cursor: Annotated[str, Meta(max_length=256)] = ""
 
 
 class MemberInfo(Struct):
@@ -146,6 +150,8 @@ class RoomDetails(RoomFields):
     epoch: str
     offset: int
     members: list[MemberInfo]
+    #: The `cursor` for the following members; null: these are the last, or none were asked for.
+    next: str | None
 
 
 class Publish(Request):
@@ -233,8 +239,10 @@ class LogQuery(Request):
     #: The epoch of that offset.
     epoch: Annotated[str, Meta(max_length=64)] = ""
     limit: Limit = 100
-    #: For how long to wait for a message if there is none. It is of no use for events.
+    #: For how long to wait for a message if there is none. It is of no use for events and the history.
     seconds: Annotated[float, Meta(ge=0, le=4)] = 0.0
+    #: Whether to read the history of the room, from which newcomers get messages. There are no events of it.
+    history: bool = False
 
 
 class LogEntry(Struct, omit_defaults=True):
@@ -244,14 +252,21 @@ class LogEntry(Struct, omit_defaults=True):
     at: Time
     type: str
     data: Any
-    #: The ids of the members that it was sent to; missing: all. Only the role `manage` sees such messages.
+    #: The ids of the members that it was sent to, of which the first 100 are told; missing: all. Only the
+    #: role `manage` sees such messages.
     to: list[str] | None = None
-    #: The ids of members that it was not sent to.
+    #: How many members it was sent to, if it wasn't sent to all.
+    toCount: int | None = None
+    #: The ids of members that it was not sent to, of which the first 100 are told.
     exclude: list[str] = []
+    #: How many members it was not sent to.
+    excludeCount: int = 0
+    #: The bytes of its data, if they are too many, so that the data is left out.
+    size: int = 0
 
 
 class LogPage(Struct):
-    """Messages that a room keeps for clients that resume."""
+    """Messages that a room keeps for clients that resume, or its history."""
 
     #: Offsets can be compared only in the same epoch.
     epoch: str
@@ -271,7 +286,7 @@ class ConnectionInfo(Struct):
 
     id: str
     node: str
-    #: The path of its URL.
+    #: The path of its URL, or the beginning of a long one.
     path: str
     #: The address of the client.
     address: str
@@ -292,10 +307,16 @@ class UserInfo(Struct):
     """Where a user is."""
 
     userId: str
+    #: The connections, or some of very many.
     connections: list[ConnectionInfo]
+    #: The rooms, or some of very many. One is there for each member of the user in it.
     rooms: list[PlaceInfo]
     #: The nodes that have not answered, where it may be too.
     unanswered: list[str]
+    #: How many connections were found, of which a node tells the first 1000.
+    connectionCount: int
+    #: How many members of the user rooms have.
+    roomCount: int
 
 
 class KickUser(Request):

@@ -4,11 +4,13 @@ The part of the HTTP API that is about users: where they are, and notifications 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from ..core.codes import ErrorCode
+from ..protocol.excerpts import fitting
 from . import types
 from .ports import AdminServer
 from .problems import Problem
@@ -19,15 +21,26 @@ _USER = "/api/v1/users/{userId}"
 _NOTIFY = "/api/v1/notify"
 #: The same, where verb has it.
 _SHORT = "/api/notify/{userId}"
+#: The most bytes of the connections of a user, and of its rooms.
+_SIZE = 256 << 10
+#: What the error for a wrong argument of a notification begins with, if it isn't the data.
+_FIELD = re.compile(r"(userId|type|limit|seconds)\b")
 
 
 async def findUser(server: AdminServer, userId: str) -> types.UserInfo:
     """Tell where a user is: its connections, and its members in rooms."""
     found = await server.users.find(userId)
     members = await server.cluster.members(userId)
-    connections = [types.ConnectionInfo(*each) for each in found.connections]
-    rooms = [types.PlaceInfo(each.room, each.member, each.node, each.isConnected) for each in members.members]
-    return types.UserInfo(userId, connections, rooms, sorted({*found.unanswered, *members.unanswered}))
+    connections = (types.ConnectionInfo(*each) for each in found.connections)
+    rooms = (types.PlaceInfo(each.room, each.member, each.node, each.isConnected) for each in members.members)
+    return types.UserInfo(
+        userId,
+        fitting(connections, _SIZE),
+        fitting(rooms, _SIZE),
+        sorted({*found.unanswered, *members.unanswered}),
+        len(found.connections),
+        len(members.members),
+    )
 
 
 class UserRequests:
@@ -136,9 +149,11 @@ class UserRequests:
 
 
 def checkedSend(send: Any) -> Deferred[Any]:
-    """Send a notification. Raises `Problem` for data that can't be sent."""
+    """Send a notification. Raises `Problem` for what can't be sent."""
     try:
         sent: Deferred[Any] = send()
     except (TypeError, ValueError, OverflowError) as error:
-        raise Problem(400, str(error), field="data", code=ErrorCode.INVALID_DATA) from None
+        named = _FIELD.match(str(error))
+        field = named[1] if named else "data"
+        raise Problem(400, str(error), field=field, code=ErrorCode.INVALID_DATA) from None
     return sent

@@ -7,7 +7,7 @@ With the memory engine, a server is a cluster of its own.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -33,6 +33,7 @@ from ..rooms.contract.asks import (
 )
 from ..rooms.contract.listing import Listing
 from ..rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, EngineService
+from ..rooms.owner.broadcaster import checkType
 from ..rooms.plain import plainOptions
 from .nodecalls import NodeAnswers, NodeFunctions
 from .strandedrooms import FoundStranded, StrandedQuestion
@@ -41,6 +42,8 @@ from .strandedrooms import FoundStranded, StrandedQuestion
 AT_ONCE = 200
 #: After how many rooms that have not answered the other rooms of a node are not asked any more.
 FAILURES = 2
+#: The most members that a room is asked for; it tells as many as fit into an answer.
+MAX_MEMBERS = 1_000_000
 
 
 class ClusterNodeInfo(NamedTuple):
@@ -242,11 +245,11 @@ class Cluster:
         until = self._clock.seconds() + ASK_SECONDS
         rooms = await self.rooms()
         places = {each.listing.room: each.node for each in rooms}
-        answers = await self._ask(rooms, Inspect(1_000_000, userId), until)
+        answers = await self._ask(rooms, lambda each: _membersOf(each, userId), until)
         members = [
             ClusterMember(each["member"], each["userId"], room, places[room], each["isConnected"])
             for room, described in answers.done.items()
-            for each in described["members"]
+            for each in described
             if userId in (None, each["userId"])
         ]
         return FoundMembers(members, answers.unanswered)
@@ -264,7 +267,8 @@ class Cluster:
         Returns:
             A Deferred of the answer, which is plain data. It fails with `RoomError`: `noSuchRoom` if there is
             no room of that id or if it is ending, `unavailable` if the room can't be reached. Then
-            ``details["mayHaveHappened"]`` says whether it may have carried out the command.
+            ``details["mayHaveHappened"]`` says whether it may have carried out the command. The code is
+            `tooLarge` if the room is at another server and the answer has more than 4 MiB.
 
         Raises:
             TypeError: The id is no text, or `once` is given for a command that changes nothing.
@@ -357,8 +361,10 @@ class Cluster:
             A Deferred of the `Answers`: the offset of the message in each room.
 
         Raises:
-            TypeError: The data can't be encoded.
+            TypeError: The type is no string, or the data can't be encoded.
+            ValueError: The type is empty or has more than 128 characters, or the data can't be sent.
         """
+        checkType(type)
         return Deferred.fromCoroutine(self._askAll(name, SendTo(type, payload.encode(data))))
 
     def disconnect(self, userId: str, reason: str = "") -> Deferred[Answers]:
@@ -382,11 +388,14 @@ class Cluster:
 
     async def _askAll(self, name: str | None, command: Command) -> Answers:
         until = self._clock.seconds() + ASK_SECONDS
-        return await self._ask(await self.rooms(name), command, until)
+        rooms = await self.rooms(name)
+        return await self._ask(rooms, lambda each: _ask(each, command), until)
 
-    async def _ask(self, rooms: Iterable[ClusterRoom], command: Command, until: float) -> Answers:
+    async def _ask(
+        self, rooms: Iterable[ClusterRoom], ask: Callable[[ClusterRoom], Awaitable[Any]], until: float
+    ) -> Answers:
         """
-        Ask rooms, some at a time, until that time.
+        Ask rooms by a function, some at a time, until that time.
 
         The rooms of a node aren't asked any more when `FAILURES` of them have not answered.
         """
@@ -403,7 +412,7 @@ class Cluster:
                     continue
                 room = each.listing.room
                 try:
-                    done[room] = await each.application.engine.ask(room, command)
+                    done[room] = await ask(each)
                     del missing[room]
                 except RoomError as error:
                     if error.code == ErrorCode.NO_SUCH_ROOM:  # it has just ended
@@ -418,6 +427,21 @@ class Cluster:
         except TimeoutError:
             waiting.clear()
         return Answers(done, tuple(dict.fromkeys(missing.values())))
+
+
+def _ask(room: ClusterRoom, command: Command) -> Deferred[Any]:
+    return room.application.engine.ask(room.listing.room, command)
+
+
+async def _membersOf(room: ClusterRoom, userId: str | None) -> list[Any]:
+    """Describe all members of a room, or those of one user; a large room is asked more than once."""
+    found: list[Any] = []
+    after: str | None = ""
+    while after is not None:
+        answer = await _ask(room, Inspect(MAX_MEMBERS, userId, after, isBrief=True))
+        found += answer["members"]
+        after = answer.get("next")  # a node of an earlier version tells all at once
+    return found
 
 
 def _unavailable(result: object, seconds: float) -> Any:

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from ..core.codes import ErrorCode
 from ..protocol import payload
 from ..protocol.errors import RoomError
+from ..rooms.contract.asks import TOO_LARGE
 from ..rooms.contract.nodecalls import nodeUnanswered
 from ..rooms.contract.ports import ASK_SECONDS, EngineService
 from ..rooms.hooks import HookTimeout, call
@@ -138,7 +139,7 @@ class NodeFunctions:
         data = payload.encode(answer, name="the answer")
         if len(data) > MAX_ANSWER:
             text = f"the answer to {name!r} has more than {MAX_ANSWER} bytes"
-            raise RoomError("tooLarge", text)
+            raise RoomError(TOO_LARGE, text)
         return data
 
     def _failed(self, failure: Failure, name: str) -> Failure:

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 
+from ..protocol.excerpts import fitting, shortened
 from ..rooms.contract.nodes import StrandedRoom
 from .nodecalls import NodeAnswers, NodeFunctions
 
-#: The most rooms that a node names, and the most characters of why it could not open one.
-MAX_STRANDED, MAX_WHY = 1000, 500
+#: The most rooms that a node names, their most bytes, and the most bytes of why it could not open one.
+MAX_STRANDED, MAX_SIZE, MAX_WHY = 1000, 512 << 10, 500
 #: The name of the question.
 _STRANDED = "txroom.stranded"
 
@@ -36,7 +37,8 @@ class ClusterStrandedRoom(NamedTuple):
 class FoundStranded(NamedTuple):
     """The rooms that no node has, because none could open them."""
 
-    #: The rooms. Each is there once for each node that could not open it; at most 1000 for a node.
+    #: The rooms. Each is there once for each node that could not open it; at most 1000, and 512 KiB of them,
+    #: for a node.
     rooms: list[ClusterStrandedRoom]
     #: The nodes that have not answered.
     unanswered: tuple[str, ...]
@@ -62,10 +64,13 @@ class StrandedQuestion:
 
     def _answer(self, args: None) -> list[Any]:
         """Return the rooms as plain data."""
-        return [
-            (each.room, each.name, each.application, _short(each.why), each.retrySeconds)
-            for each in self._own()[:MAX_STRANDED]
-        ]
+        return fitting(
+            (
+                (each.room, each.name, each.application, shortened(each.why, MAX_WHY), each.retrySeconds)
+                for each in self._own()[:MAX_STRANDED]
+            ),
+            MAX_SIZE,
+        )
 
 
 def _found(answers: NodeAnswers) -> FoundStranded:
@@ -73,8 +78,3 @@ def _found(answers: NodeAnswers) -> FoundStranded:
         ClusterStrandedRoom._make([*each, node]) for node, those in answers.done.items() for each in those
     ]
     return FoundStranded(rooms, answers.unanswered)
-
-
-def _short(text: str) -> str:
-    """Return the beginning of a text, as it can be sent."""
-    return text[:MAX_WHY].encode(errors="replace").decode()

@@ -15,14 +15,16 @@ from twisted.python.failure import Failure
 from ..core.connection import Connection
 from ..core.validation import isAmount, isInteger
 from ..protocol import payload
+from ..protocol.excerpts import shortened
 from ..protocol.limits import MAX_NAME, MAX_NOTICE
 from ..rooms.contract.notices import MAX_USER, NewNotice
 from .nodecalls import NodeAnswers, NodeFunctions
 
 #: The largest number of notifications in a queue that may be asked for.
 MAX_LIMIT = 10_000
-#: The most connections of a user that a node names.
-MAX_FOUND = 1000
+#: The most connections of a user that a node names, and the most bytes of each text of one, so that its
+#: answer isn't longer than `nodecalls.MAX_ANSWER`.
+MAX_FOUND, MAX_SHOWN = 1000, 256
 #: The name of the question where a user is connected.
 _FIND = "txroom.user"
 
@@ -33,7 +35,7 @@ class UserConnection(NamedTuple):
     #: The id of the connection (`Connection.id`), and of the node that it is at.
     id: str
     node: str
-    #: The path of its URL.
+    #: The path of its URL, without the query; the first 256 bytes of it.
     path: str
     #: The address of the client.
     address: str
@@ -44,6 +46,7 @@ class UserConnection(NamedTuple):
 class FoundUser(NamedTuple):
     """Where a user is connected."""
 
+    #: The connections; at most 1000 of a node.
     connections: list[UserConnection]
     #: The nodes that have not answered.
     unanswered: tuple[str, ...]
@@ -112,7 +115,8 @@ class Users:
                 continue
             if isUser and len(found) < MAX_FOUND:
                 handshake = each.handshake
-                found.append([each.id, handshake.path, str(handshake.peer), now - each.connectedAt])
+                path, address = (shortened(text, MAX_SHOWN) for text in (handshake.path, str(handshake.peer)))
+                found.append([each.id, path, address, now - each.connectedAt])
         if failure is not None:
             self._log.failure("the ids of users could not be found, such as of this one", failure)
         return found

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 from msgspec import Struct
 from msgspec.msgpack import Ext
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from tests.admin.builtin.case import READER, CallsTestCase
 from tests.engine.redis.nodes import Chat
-from txroom import Client, Room, message
+from tests.rooms.case import hostOf
+from txroom import Client, History, Room, message
 from txroom.admin.builtin.rooms import RoomCalls
 from txroom.admin.calls import RpcCall
+from txroom.rooms.contract.nodes import StrandedRoom
+from txroom.rooms.contract.records import Entry
+from txroom.service.operating import stuckrooms
 
 
 class Move(Struct):
@@ -25,6 +30,7 @@ class Game(Chat):
     """A game that operators can look into."""
 
     gate: Deferred[Any]
+    history = History(limit=10, onJoin=1)
 
     def onCreate(self, options: Any) -> None:
         self.setMetadata({"title": "Chess for two"})
@@ -105,6 +111,21 @@ class RoomCallsTests(CallsTestCase):
         for args, field in wrong:
             self.assertEqual(self.call("rooms.list", **args), ("badRequest", field))
 
+    def test_listLarge(self) -> None:
+        """Rooms whose options are as long as clients may choose them are listed on shorter pages."""
+        rooms = [
+            self.call("rooms.create", name="chat", options={"mode": str(number), "x": "x" * 16_000})["room"]
+            for number in range(70)
+        ]
+        found: list[str] = []
+        cursor: Any = ""
+        while cursor is not None:
+            page = self.call("rooms.list", limit=1000, cursor=cursor, caller=READER)
+            self.assertLess(len(page["rooms"]), 40)
+            found += [each["room"] for each in page["rooms"]]
+            cursor = page["next"]
+        self.assertEqual(found, rooms)
+
     def test_names(self) -> None:
         """The names that rooms are registered under, and what these rooms take."""
         app = self.first.harness.server.rooms
@@ -170,6 +191,8 @@ class RoomCallsTests(CallsTestCase):
         self.assertNotIn(quiet.id, [each["room"] for each in found["rooms"]])
         self.assertEqual([each["room"] for each in self.call("rooms.stuck", seconds=3)["rooms"]], [two.id])
         self.assertEqual([each["room"] for each in self.call("rooms.stuck", limit=1)["rooms"]], [two.id])
+        with patch.object(stuckrooms, "MOST_SIZE", 100):
+            self.assertEqual([each["room"] for each in self.call("rooms.stuck")["rooms"]], [two.id])
         Game.gate.callback(None)
         self.settle()
         self.assertEqual(self.call("rooms.stuck", seconds=0), {"rooms": [], "unanswered": []})
@@ -202,6 +225,63 @@ class RoomCallsTests(CallsTestCase):
         self.assertEqual([each["data"] for each in seen["entries"]], ["a", "b"])
         again = self.call("rooms.log", room=client.id, after=9, epoch="former")
         self.assertEqual(len(again["entries"]), 3)
+
+    def test_logRecipients(self) -> None:
+        """
+        Messages for very many members: a caller at another node, of the role read too, gets what it may see,
+        and the links between the nodes stay, as do those of clients.
+        """
+        client = self.second.join()
+        guest = self.first.join()
+        self.assertEqual((guest.id, self.whereIs(guest.id)), (client.id, [self.second]))
+        log = hostOf(self.app(client.id).rooms[client.id]).log
+        ids = tuple(f"{number:016}" for number in range(5000))
+        for offset in range(1, 201):
+            log.append(Entry(offset, "said", b"\xc0", ids, (), self.clock.seconds()))
+        page = self.call("rooms.log", room=client.id, limit=1000, caller=READER)
+        self.assertEqual((page["entries"], page["last"]), ([], 200))
+        seen: list[int] = []
+        after = 0
+        while after < 200:
+            page = self.call("rooms.log", room=client.id, limit=1000, after=after)
+            seen += [each["offset"] for each in page["entries"]]
+            after = page["next"]
+        self.assertEqual(seen, [*range(1, 201)])
+        entry = page["entries"][0]
+        self.assertEqual((len(entry["to"]), entry["toCount"]), (100, 5000))
+        guest.send("say", "still here")
+        self.settle()
+        self.assertEqual(guest.expect("said"), "still here")
+        for node in self.nodes:
+            self.assertEqual(node.node.peers.resets, 0)
+
+    def test_logLarge(self) -> None:
+        """A message that is too large for an answer is told without its data; those after it follow."""
+        client = self.second.join()
+        room = self.app(client.id).rooms[client.id]
+        for size in (900_000, 1):
+            room.broadcast("said", "x" * size)
+        page = self.call("rooms.log", room=client.id, limit=1)
+        (entry,) = page["entries"]
+        self.assertEqual((entry["data"], entry["size"]), (None, 900_005))
+        (entry,) = self.call("rooms.log", room=client.id, after=page["next"])["entries"]
+        self.assertEqual((entry["data"], "size" in entry), ("x", False))
+
+    def test_history(self) -> None:
+        """The history, page by page, from another node; a node of an earlier version doesn't tell it."""
+        client = self.second.join()
+        room = self.app(client.id).rooms[client.id]
+        for text in "abc":
+            client.send("say", text)
+            room.clients[0].send("secret", 1)
+        self.settle()
+        page = self.call("rooms.log", room=client.id, limit=2, history=True, caller=READER)
+        rest = self.call("rooms.log", room=client.id, after=page["next"], epoch=page["epoch"], history=True)
+        self.assertEqual([each["data"] for each in page["entries"] + rest["entries"]], ["a", "b", "c"])
+        again = self.call("rooms.log", room=client.id, after=9, epoch="former", history=True)
+        self.assertEqual([each["data"] for each in again["entries"]], ["a", "b", "c"])
+        self.patch(self.first.harness.server.cluster, "ask", lambda room, command: succeed({"entries": []}))
+        self.assertEqual(self.call("rooms.log", room=client.id, history=True)[0], "unavailable")
 
     def test_following(self) -> None:
         """A watch of a log gets what follows, and nothing twice."""
@@ -237,6 +317,8 @@ class RoomCallsTests(CallsTestCase):
         self.assertTrue(room.isPrivate)
         offset = self.call("rooms.broadcast", room=client.id, type="news", data=[1])["offset"]
         self.assertEqual(offset, room.offset)
+        for type in ("", "x" * 129):
+            self.assertEqual(self.call("rooms.broadcast", room=client.id, type=type), ("badRequest", "type"))
         self.assertEqual(self.call("rooms.kick", room=client.id), ("badRequest", "member"))
         self.assertEqual(self.call("rooms.kick", room=client.id, member=client.member), {"kicked": 1})
         self.assertEqual(room.clients, [])
@@ -263,3 +345,12 @@ class RoomCallsTests(CallsTestCase):
     def test_stranded(self) -> None:
         """Nothing is stranded."""
         self.assertEqual(self.call("rooms.stranded", caller=READER), {"rooms": [], "unanswered": []})
+
+    def test_strandedMany(self) -> None:
+        """Very many rooms with long errors are told as far as they fit."""
+        stranded = [StrandedRoom(f"room {n}", "chat", "/rooms", "ä" * 500, 5.0) for n in range(2000)]
+        for node in self.nodes:
+            self.patch(node.engine, "stranded", lambda: stranded)
+        found = self.call("rooms.stranded", caller=READER)
+        self.assertEqual((found["rooms"][0]["why"], found["unanswered"]), ("ä" * 250, []))
+        self.assertGreater(len(found["rooms"]), 500)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.logger import capturedLogs, formatEvent
 
 from tests.admin.builtin.case import READER, CallsTestCase
+from txroom.admin.calls import MOST_ANSWER
+from txroom.protocol import payload
 from txroom.service.health import Stall
+from txroom.service.nodecalls import MAX_ANSWER
+from txroom.service.operating import connections as operated
 
 
 class ServerCallsTests(CallsTestCase):
@@ -120,6 +125,17 @@ class ServerCallsTests(CallsTestCase):
         self.assertEqual(one["stalls"], found["stalls"][1:])
         self.assertEqual(self.call("stalls.list", node="nix")[0], "unavailable")
 
+    def test_manyStalls(self) -> None:
+        """Of very many, the newest are told."""
+        for node in self.nodes:
+            stalls = [Stall(float(number), 2.5, "😀" * 8192) for number in range(20)]
+            node.harness.server.stallDetector.stalls.extend(stalls)
+        found = self.call("stalls.list", caller=READER)
+        self.assertEqual(
+            ([each["at"] for each in found["stalls"][:2]], found["unanswered"]), ([19.0] * 2, [])
+        )
+        self.assertLess(len(found["stalls"]), 20)
+
     def test_logLevel(self) -> None:
         """The level is told, and set on all nodes by the role manage, which is logged."""
         levels: list[Any] = []
@@ -174,6 +190,23 @@ class ConnectionCallsTests(CallsTestCase):
             cursor = page["next"]
         self.assertEqual([each["id"] for each in found], [each["id"] for each in everyone])
         self.assertEqual(self.call("connections.list", cursor="?"), ("badRequest", "cursor"))
+
+    def test_large(self) -> None:
+        """Clients with the longest paths and ids make no answer too large; larger pages than that are cut."""
+        for node in self.nodes:
+            node.harness.server.userId = lambda user: "😀" * 256  # type: ignore[method-assign]
+            for each in node.harness.server.connections:
+                each.handshake = attrs.evolve(each.handshake, target="/rooms/" + "é" * 4000)
+        everyone = self.connections()
+        size = len(payload.encode(everyone[0]))
+        self.assertLess(size * (operated.MOST_PAGE + 1), min(MAX_ANSWER, MOST_ANSWER) - 100)
+        self.assertEqual((everyone[0]["userId"], len(everyone[0]["path"].encode())), ("😀" * 256, 255))
+        self.patch(operated, "MOST_PAGE", 3)
+        page = self.call("connections.list", limit=1000)
+        rest = self.call("connections.list", limit=1000, cursor=page["next"])
+        self.assertEqual([each["id"] for each in page["connections"]], [each["id"] for each in everyone[:3]])
+        self.assertEqual([each["id"] for each in rest["connections"]], [each["id"] for each in everyone[3:]])
+        self.assertIsNone(rest["next"])
 
     def test_sameTime(self) -> None:
         """Connections that were opened in the same moment are listed once, too."""

@@ -193,6 +193,8 @@ class VersionTests(SynchronousTestCase):
             "attach.join without firstLink": Attach(1, JOIN),
             "ask.take without clients": askOf(packets.Take()),
             "ask.inspect without userId": askOf(asks.Inspect(5), until=1000.5),
+            "ask.inspect without after and isBrief": askOf(asks.Inspect(5, "ada"), until=1000.5),
+            "ask.log without history": askOf(asks.ReadLog(5, 10, 2.0, "e")),
             "ask.send without groups": askOf(asks.SendTo("said", b"\xc0", ("m",), ("u",), isVolatile=True)),
             "drop with more fields": Drop("l1", True),
             "ask.lock with more fields": askOf(asks.Lock(False)),

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from tests.engine.redis.mesh import Mesh, messageOf
 from tests.engine.redis.test_talk import SEND, TalkCase
@@ -14,7 +15,7 @@ from txroom.engine.redis import sending
 from txroom.engine.redis.packets import Read, decode
 from txroom.engine.redis.sending import PACKET_SIZE, WINDOW
 from txroom.protocol.errors import RoomError
-from txroom.rooms.contract.asks import SendTo
+from txroom.rooms.contract.asks import Lock, SendTo
 from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.items import Message, Replay
 
@@ -136,6 +137,33 @@ class SendingTests(TalkCase):
             self.outlet.deliver(messageOf(1, data=bytes(1_000_000)), ("l0",))
         self.mesh.settle()
         self.assertEqual(self.b.peers.resets, 1)
+
+    def test_answers(self) -> None:
+        """
+        However much is asked at once, the links stay: what would be too much is refused. Small answers come,
+        so that changes that were made are told.
+        """
+        channel = Subscription(self.mesh, self.a.id, 1 << 40)
+        self.b.answer = bytes(500_000)
+        large = [self.a.peers.ask(self.b.id, "room", Lock(), 60.0) for _ in range(100)]
+        self.mesh.settle()
+        self.b.answer = 7
+        small = self.a.peers.ask(self.b.id, "room", Lock(), 60.0)
+        self.outlet.deliver(messageOf(1), ("l0",))
+        self.mesh.settle()
+        for _ in range(20):
+            channel.read()
+            self.mesh.settle()
+        self.assertEqual(self.successResultOf(small), 7)
+        answers: list[Any] = []
+        for each in large:
+            each.addBoth(answers.append)
+        refused: list[Any] = [each.value for each in answers if isinstance(each, Failure)]
+        codes = {(each.code, each.details["mayHaveHappened"]) for each in refused}
+        self.assertEqual(codes, {("unavailable", True)})
+        self.assertEqual((len(answers), len(refused)), (100, 100 - (sending.ANSWERS_SIZE // 500_000 + 1)))
+        self.assertEqual(self.received("l0"), [messageOf(1)])
+        self.assertNoReset()
 
     def test_frames(self) -> None:
         """The frames of clients are paced too, also before the other node has sent anything."""

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.engine.redis.mesh import FakeEdge, FakeRoom, Mesh, joinedOf, joinOf, messageOf
 from txroom.core.codes import CloseCode, ErrorCode
 from txroom.engine.redis.groups import FEW_LINKS, IDLE_BEATS
+from txroom.engine.redis.incoming import MOST_TOLD
 from txroom.engine.redis.outgoing import ATTACH_SECONDS, ElsewhereError
 from txroom.engine.redis.packets import Deliver, Group, Submit, decode
 from txroom.engine.redis.remote import RemoteLink, Unreached
@@ -356,6 +357,16 @@ class AskTests(TalkCase):
         self.b.answer = RoomError(ErrorCode.FORBIDDEN, "no", {"x": 1})
         error = self.errorOf(self.ask())
         self.assertEqual((error.code, error.message, error.details), (ErrorCode.FORBIDDEN, "no", {"x": 1}))
+
+    def test_large(self) -> None:
+        """An answer of more than 4 MiB is an error of the command; the links stay."""
+        self.mesh.join("l")
+        self.b.answer = "x" * (MOST_TOLD - 5)
+        self.assertEqual(self.ask(), [self.b.answer])
+        for size in (MOST_TOLD - 4, 20 << 20):
+            self.b.answer = "x" * size
+            self.assertEqual(self.errorOf(self.ask()).code, "tooLarge")
+        self.assertEqual((self.a.peers.resets, self.b.peers.resets, self.a.edge.detached), (0, 0, []))
 
     def test_elsewhere(self) -> None:
         """A room that isn't there is told apart."""

@@ -98,6 +98,10 @@ try {
   await ann.room.call("say", { text: "again" });
   await tab.locator(".messages li", { hasText: "again" }).waitFor();
   seen.messages = await texts(tab, ".messages li b");
+  await tab.getByRole("button", { name: "Show history" }).click();
+  await tab.locator(".messages li:only-child", { hasText: "again" }).waitFor();
+  await tab.getByRole("button", { name: "Show messages" }).click();
+  await tab.locator(".messages li", { hasText: "<i>hello</i>" }).waitFor();
 
   // A handler that hangs is told, also in the list of what is stuck.
   ann.room.call("hang").catch(() => {});

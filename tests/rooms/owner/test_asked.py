@@ -53,9 +53,11 @@ class AskTests(RoomTestCase):
         self.assertEqual((found["epoch"], found["offset"]), (room.epoch, 1))
         listing = found["listing"]
         self.assertEqual((listing["room"], listing["clients"]), (room.id, 2))
-        first, second = found["members"]
+        members = {each["member"]: each for each in found["members"]}
+        second = members[bob.joined["member"]]
+        self.assertEqual((list(members), found["next"]), (sorted(members), None))
         self.assertEqual(
-            first,
+            members[client.id],
             {
                 "member": client.id,
                 "userId": client.id,
@@ -65,10 +67,35 @@ class AskTests(RoomTestCase):
                 "meta": {"name": "ada"},
             },
         )
-        self.assertEqual((second["member"], second["isConnected"]), (bob.joined["member"], False))
+        self.assertFalse(second["isConnected"])
         self.assertEqual([len(self.ask(Inspect(limit))["members"]) for limit in (0, 1, -1)], [0, 1, 0])
         self.assertEqual(self.ask(Inspect(1, second["userId"]))["members"], [second])
         self.assertEqual(self.ask(Inspect(100, "nobody"))["members"], [])
+
+    def test_inspectPages(self) -> None:
+        """Members are told page by page, briefly too; a page ends early if they are large."""
+        self.rooms(autoDispose=False)
+        ids = sorted(self.joined().joined["member"] for _ in range(5))
+        room = self.room()
+
+        def pages(**more: Any) -> list[list[str]]:
+            found, after = [], ""
+            while True:
+                page = self.ask(Inspect(after=after, **more))
+                found.append([each["member"] for each in page["members"]])
+                after = page["next"]
+                if after is None:
+                    return found
+
+        self.assertEqual(pages(limit=2), [ids[:2], ids[2:4], ids[4:]])
+        self.assertEqual(pages(limit=5), [ids])
+        self.assertEqual(self.ask(Inspect(0))["next"], None)
+        for id in ids:
+            room.client(id).meta = {"about": "x" * 200_000}
+        self.assertEqual(pages(), [ids[:2], ids[2:4], ids[4:]])
+        self.assertEqual(pages(isBrief=True), [ids])
+        brief = self.ask(Inspect(isBrief=True))["members"][0]
+        self.assertEqual(brief, {"member": ids[0], "userId": ids[0], "isConnected": True})
 
     def test_kick(self) -> None:
         """One member, or those of a user."""
@@ -258,6 +285,19 @@ class AskTests(RoomTestCase):
         self.settle()
         self.assertEqual((ada.said(), bob.said()), (["y"], ["y"]))
         self.assertEqual(self.codeOf(SendTo("told", payload.encode(b"bytes", True))), "invalidData")
+
+    def test_sendToType(self) -> None:
+        """A type that a room can't broadcast can't be sent for others either."""
+        self.rooms(autoDispose=False)
+        ada = self.joined()
+        for type in ("", "x" * 129):
+            for isVolatile in (False, True):
+                failure = self.ask(SendTo(type, payload.encode(1), isVolatile=isVolatile))
+                self.assertEqual(
+                    (failure.value.code, failure.value.details), ("invalidData", {"field": "type"})
+                )
+        self.assertEqual((self.room().offset, ada.take("message")), (0, []))
+        self.assertEqual(self.ask(SendTo("x" * 128, payload.encode(1))), 1)
 
     def test_sendToGroups(self) -> None:
         """A message to the members of groups, or to those of them that are named too."""

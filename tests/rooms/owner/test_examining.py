@@ -194,6 +194,11 @@ class ExamineTests(RoomTestCase):
         self.assertEqual(seen, ids)
         self.assertEqual(len(self.ask(ShowMembers(limit=0))["members"]), 1)
         self.assertEqual(self.ask(ShowMembers(ids[-1])), {"members": [], "isLast": True})
+        for id in ids:
+            self.room().client(id).meta = {"about": "x" * 300_000}
+        large = self.ask(ShowMembers())
+        self.assertEqual(([each["member"] for each in large["members"]], large["isLast"]), (ids[:1], False))
+        self.assertTrue(self.ask(ShowMembers(ids[-2]))["isLast"])
         first = self.ask(ShowMembers())["members"][0]
         self.assertEqual((first["isBusy"], first["waiting"], first["isConnected"]), (False, 0, True))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -12,7 +13,8 @@ from tests.case import fired
 from tests.rooms.case import NotingRoom, RoomTestCase, hostOf, onBothEngines
 from txroom import Client, History, LeaveReason, RoomError
 from txroom.protocol import payload
-from txroom.rooms.contract.asks import Dispose, ReadLog, SendTo
+from txroom.rooms.contract.asks import READ_DATA, READ_SIZE, Dispose, ReadLog, SendTo
+from txroom.rooms.contract.records import Entry
 from txroom.rooms.owner.reading import Reading
 
 
@@ -56,12 +58,16 @@ class ReadLogTests(RoomTestCase):
         self.assertEqual((answer["epoch"], answer["first"], answer["last"]), (room.epoch, 1, 3))
         for entry in answer["entries"]:
             self.assertLess(abs(entry.pop("at") - time.time()), 3600)
+        everyone: dict[str, Any] = {"to": None, "toCount": None, "exclude": [], "excludeCount": 0}
         self.assertEqual(
             answer["entries"],
             [
-                {"offset": 1, "type": "all", "data": {"text": "hi"}, "to": None, "exclude": []},
-                {"offset": 2, "type": "one", "data": 2, "to": [one], "exclude": []},
-                {"offset": 3, "type": "others", "data": None, "to": None, "exclude": [one]},
+                {"offset": 1, "type": "all", "data": {"text": "hi"}, "size": 9, **everyone},
+                {"offset": 2, "type": "one", "data": 2, "size": 1, **everyone, "to": [one], "toCount": 1},
+                {
+                    **{"offset": 3, "type": "others", "data": None, "size": 1},
+                    **{**everyone, "exclude": [one], "excludeCount": 1},
+                },
             ],
         )
         self.assertEqual([self.offsets(self.read(after)) for after in (2, 3, 9)], [[3], [], []])
@@ -96,6 +102,70 @@ class ReadLogTests(RoomTestCase):
             room.broadcast("big", "x" * size)
         self.assertEqual(self.offsets(self.read(1100)), [1101, 1102])
         self.assertEqual(self.offsets(self.read(1102)), [1103])
+
+    def test_recipients(self) -> None:
+        """
+        Of very many recipients the first are told, and how many they are; and they count in the size of a
+        page, so that no answer is larger than the data of its messages by much.
+        """
+        self.begin()
+        log = hostOf(self.room()).log
+        ids = tuple(f"{number:016}" for number in range(5000))
+        for offset in range(1, 301):
+            to, exclude = (ids, ()) if offset % 2 else (None, ids)
+            log.append(Entry(offset, "said", b"\xc0", to, exclude, self.harness.clock.seconds()))
+        self.room().broadcast("said", 1)
+        answer = self.read(0, 1000)
+        self.assertLess(len(msgspec.msgpack.encode(answer)), READ_SIZE + 50_000)
+        first, second = answer["entries"][:2]
+        self.assertEqual((first["to"], first["toCount"]), (list(ids[:100]), 5000))
+        self.assertEqual((second["exclude"], second["excludeCount"]), (list(ids[:100]), 5000))
+        last = self.offsets(answer)[-1]
+        self.assertGreater(last, 100)
+        self.assertLess(last, 300)
+        self.assertEqual(self.offsets(self.read(last, 1000))[-1], 301)
+
+    def test_largeData(self) -> None:
+        """Data that is too large for a link between nodes is left out, so that what follows can be read."""
+
+        class Chat(NotingRoom):
+            recoverySize = 16 << 20
+
+        self.begin(Chat)
+        for size in (READ_DATA - 10, READ_DATA, 1):
+            self.room().broadcast("said", "x" * size)
+        entries = [self.read(after)["entries"][0] for after in range(3)]
+        self.assertEqual([each["data"] and len(each["data"]) for each in entries], [READ_DATA - 10, None, 1])
+        self.assertEqual(entries[1]["size"], READ_DATA + 5)
+
+    def test_history(self) -> None:
+        """The history is read page by page, also what clients that resume can't get any more."""
+
+        class Chat(NotingRoom):
+            history = History(limit=4, onJoin=1)
+            recoveryLimit = 2
+
+        self.begin(Chat)
+        room = self.room()
+        for number in range(6):
+            room.broadcast("said", number)
+        room.broadcast("some", 7, to=())
+        answer = self.read(history=True)
+        self.assertEqual((answer["first"], answer["last"], self.offsets(answer)), (3, 7, [3, 4, 5, 6]))
+        self.assertEqual([entry["data"] for entry in answer["entries"]], [2, 3, 4, 5])
+        self.assertTrue(answer["history"])
+        self.assertEqual(self.offsets(self.read(0, 3, history=True)), [3, 4, 5])
+        self.assertEqual(self.offsets(self.read(5, 3, history=True)), [6])
+        self.assertEqual(self.read(6, seconds=4.0, history=True)["entries"], [])
+        self.assertEqual(self.offsets(self.read()), [6, 7])
+        self.assertNotIn("history", self.read())
+
+    def test_noHistory(self) -> None:
+        """A room that keeps none says so, at once."""
+        self.begin()
+        self.room().broadcast("said", 1)
+        answer = self.read(1, seconds=4.0, history=True)
+        self.assertEqual((answer["first"], answer["last"], answer["entries"]), (2, 1, []))
 
     def test_trimmed(self) -> None:
         """It begins with the first message that is kept, also if the history has earlier ones."""

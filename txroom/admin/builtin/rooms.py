@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from ...core.codes import CloseCode
+from ...protocol.excerpts import fitting
 from ...rooms.contract.asks import (
     Command,
     Dispose,
@@ -26,7 +27,7 @@ from .. import types
 from ..calls import RpcCall
 from ..commands import encoded, kick
 from ..guard import Caller
-from ..logs import pageOf
+from ..logs import pageOf, readLog
 from ..ports import AdminServer
 from ..roomlist import listRooms
 from . import types as answers
@@ -35,6 +36,9 @@ from .named import Functions, callsOf
 _Offset = Annotated[int, Meta(ge=0, le=2**53)]
 _Epoch = Annotated[str, Meta(max_length=64)]
 _Seconds = Annotated[float, Meta(ge=0, le=86400)]
+#: The most bytes of the data of one message that `rooms.log` tells, as bytes may become a longer text; and of
+#: a list of rooms.
+_MOST_DATA = _MOST_ROOMS = 512 << 10
 
 
 class RoomCalls:
@@ -95,10 +99,10 @@ class RoomCalls:
         return await self._server.operations.waits.find(seconds, limit)
 
     async def stranded(self) -> answers.StrandedRooms:
-        """List the rooms that no node has, because none could open them."""
+        """List the rooms that no node has, because none could open them; at most 512 KiB of them."""
         found = await self._server.cluster.stranded()
-        rooms = [answers.Stranded(*each) for each in found.rooms]
-        return answers.StrandedRooms(rooms, [*found.unanswered])
+        rooms = (answers.Stranded(*each) for each in found.rooms)
+        return answers.StrandedRooms(fitting(rooms, _MOST_ROOMS), [*found.unanswered])
 
     async def create(self, name: types.Name, options: dict[str, Any] | None = None) -> types.Created:
         """
@@ -147,21 +151,25 @@ class RoomCalls:
         after: _Offset = 0,
         epoch: _Epoch = "",
         limit: answers.Limit = 100,
+        history: bool = False,
     ) -> types.LogPage:
         """
-        Read the messages that a room keeps. Only the role manage sees those that are for some members only.
+        Read the messages that a room keeps for clients that resume, or its history. Only the role manage sees
+        those that are for some members only.
 
         Args:
             room: The id of the room.
             after: The offset after which to read.
             epoch: The epoch of that offset; empty: the current one.
             limit: The most messages.
+            history: Whether to read the history, from which newcomers get messages.
         """
-        read = await self._ask(room, ReadLog(after, limit, 0.0, epoch))
+        cluster = self._server.cluster
+        read = await readLog(cluster, room, ReadLog(after, limit, 0.0, epoch, history))
         if epoch not in ("", read["epoch"]):
-            read = await self._ask(room, ReadLog(0, limit, 0.0, read["epoch"]))
+            read = await readLog(cluster, room, ReadLog(0, limit, 0.0, read["epoch"], history))
             after = 0
-        return pageOf(read, after, caller.role)
+        return pageOf(read, after, caller.role, _MOST_DATA)
 
     async def lock(self, room: types.Id, isLocked: bool = True) -> None:
         """

@@ -1,7 +1,7 @@
-// The messages of a room, as they are sent; off until asked for.
+// The messages of a room, as they are sent, and its history; off until asked for.
 
 import { card, empty, h, pretty, setText } from "./dom.js";
-import { clock, plural, reason } from "./format.js";
+import { bytes, clock, plural, reason } from "./format.js";
 
 /** How many messages are shown at most; older ones leave. */
 const MOST = 200;
@@ -18,33 +18,66 @@ export class MessageLog {
     this._room = room;
     this._stop = null;
     this._button = h("button.small", { type: "button", "aria-pressed": "false", onclick: () => this._toggle() }, "Show messages");
+    this._history = h("button.small", { type: "button", title: "What newcomers get, and what is older", onclick: () => this._showHistory() }, "Show history");
     this._filter = h("input.small", { placeholder: "Only the type…", "aria-label": "Show only messages of the type", spellcheck: "false" });
     this._filter.hidden = true;
     this._filter.addEventListener("input", () => this._apply());
     this._list = h("ol.messages", { tabindex: "0", "aria-label": "Messages", hidden: true });
     this._hint = empty("Messages are not shown until you ask for them.");
-    this.element = card("Messages", h("div.tools", {}, this._filter, this._button), this._hint, this._list);
+    this.element = card("Messages", h("div.tools", {}, this._filter, this._history, this._button), this._hint, this._list);
   }
 
   _toggle() {
-    if (this._stop) {
-      this._stop();
-      this._stop = null;
-      setText(this._button, "Go on");
-      this._button.setAttribute("aria-pressed", "false");
-      return;
-    }
+    if (this._stop) return this._pause("Go on");
+    this._asked = null;
     this._button.setAttribute("aria-pressed", "true");
     setText(this._button, "Pause");
-    this._list.hidden = this._filter.hidden = false;
-    this._hint.hidden = true;
+    this._open();
     this._stop = this._view.watch(
       "rooms.log",
       { room: this._room, after: this._last, epoch: this._epoch, limit: 100 },
       0.5,
       (page) => this._take(page),
-      (error) => this.add({ at: Date.now() / 1000, type: "", data: reason(error), kind: "bad" }),
+      (error) => this._fail(error),
     );
+  }
+
+  _pause(next) {
+    this._stop?.();
+    this._stop = null;
+    setText(this._button, next);
+    this._button.setAttribute("aria-pressed", "false");
+  }
+
+  _open() {
+    this._list.hidden = this._filter.hidden = false;
+    this._hint.hidden = true;
+  }
+
+  /** Shows the history instead of the messages; those begin anew when they are asked for. */
+  async _showHistory() {
+    this._pause("Show messages");
+    this._open();
+    this._last = undefined;
+    this._list.replaceChildren();
+    const asked = (this._asked = {});
+    let after = 0, isMore = true;
+    try {
+      while (isMore) {
+        const page = await this._view.rpc.call("rooms.log", { room: this._room, after, limit: 1000, history: true });
+        if (asked !== this._asked) return; // something else was asked for meanwhile
+        for (const entry of page.entries) this.add(entry);
+        isMore = page.next > after;
+        after = page.next;
+      }
+      if (!this._list.children.length) this._list.append(h("li.none", {}, "The room keeps no history."));
+    } catch (error) {
+      if (asked === this._asked) this._fail(error);
+    }
+  }
+
+  _fail(error) {
+    this.add({ at: Date.now() / 1000, type: "", data: reason(error), kind: "bad" });
   }
 
   _take({ entries, epoch }) {
@@ -75,10 +108,11 @@ export class MessageLog {
 }
 
 /** A line for a message. */
-export function messageLine({ at, offset, type, data, to, kind }, only = "") {
-  const some = to && h("span.soft", {}, `to ${plural(to.length, "member")}`);
+export function messageLine({ at, offset, type, data, size, to, toCount, kind }, only = "") {
+  const some = to && h("span.soft", {}, `to ${plural(toCount ?? to.length, "member")}`);
   const place = Number.isInteger(offset) && h("span.offset", {}, `#${offset}`);
   const head = h("div", {}, h("time", {}, clock(at)), h("b", {}, type), some, place);
+  if (size) [data, kind] = [`${bytes(size)} of data, too many to be shown`, kind ?? "cut"];
   const text = typeof data === "string" && kind ? data : pretty(data);
   const body = h("pre", {}, text.length > MOST_TEXT ? `${text.slice(0, MOST_TEXT)}…` : text);
   return h("li", { "data-type": type, "data-kind": kind || null, hidden: Boolean(only) && !type.includes(only) }, head, body);

@@ -50,7 +50,7 @@ function show(view, userId, root) {
   view.watch("users.get", { userId }, 2, (user) => {
     connections.show(user.connections.slice(0, 100));
     rooms.show(user.rooms.slice(0, 100));
-    const key = JSON.stringify([user.connections.length, user.rooms.length, user.queue, user.unanswered]);
+    const key = JSON.stringify([user.connectionCount, user.roomCount, user.queue, user.unanswered]);
     if (key === shown) return;
     shown = key;
     setChildren(about, h("p", {}, summary(user)));
@@ -60,9 +60,9 @@ function show(view, userId, root) {
 
 const stateOf = (place) => (place.isConnected ? "here" : "away");
 
-function summary({ connections, rooms, unanswered }) {
-  const text = connections.length || rooms.length
-    ? `${plural(connections.length, "connection")}, in ${plural(rooms.length, "room")}.`
+function summary({ connectionCount, roomCount, unanswered }) {
+  const text = connectionCount || roomCount
+    ? `${plural(connectionCount, "connection")}, in ${plural(roomCount, "room")}.`
     : "Nobody of this id is here now.";
   return unanswered?.length ? `${text} These nodes have not answered, where the user may be too: ${unanswered.join(", ")}.` : text;
 }

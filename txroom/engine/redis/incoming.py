@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from msgspec import Raw
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -16,12 +17,25 @@ from twisted.python.failure import Failure
 from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import Command, unanswered
+from ...rooms.contract.asks import TOO_LARGE, Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
-from .packets import Ask, Attach, Attached, Drop, NodeCommand, PacketMessage, Submit, Told, readCommand
+from .packets import (
+    Ask,
+    Attach,
+    Attached,
+    Drop,
+    NodeCommand,
+    PacketMessage,
+    Submit,
+    Told,
+    encode,
+    readCommand,
+)
 
 #: For how many seconds frames are taken over the links to rooms that have moved.
 MOVED_SECONDS = 10.0
+#: The most bytes of an answer. Larger ones would need too much of `sending.KEPT_SIZE`.
+MOST_TOLD = 4 << 20
 
 
 class PeersSide(Protocol):
@@ -191,10 +205,18 @@ class Incoming:
         if work is None:
             self._talk.tell(Told(message.id, isElsewhere=True))
             return
-        work.addCallbacks(
+        work.addCallback(self._encoded).addCallbacks(
             lambda result: self._talk.tell(Told(message.id, result)),
             lambda failure: self._talk.tell(Told(message.id, error=self._refusalOf(failure))),
         )
+
+    def _encoded(self, result: Any) -> Raw:
+        """Return an answer as it is sent. Raises `RoomError` (``tooLarge``), or what its encoding raises."""
+        encoded = encode(result)
+        if len(encoded) > MOST_TOLD:
+            text = f"the answer has {len(encoded)} bytes; nodes tell one another at most {MOST_TOLD}"
+            raise RoomError(TOO_LARGE, text)
+        return Raw(encoded)
 
     def _refusalOf(self, failure: Failure) -> Refused:
         """Return a failure as it is sent; unexpected ones are logged, and sent without their text."""

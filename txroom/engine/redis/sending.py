@@ -7,6 +7,9 @@ confirmed it. Therefore at most `WINDOW` bytes are under way. The other node say
 read; what comes after that waits here. Messages for clients that join or resume, which may be many and large,
 are encoded only when they are sent: until then they share their data with the log of the room.
 
+If too much waits, the talk ends, and the clients of both nodes lose their links. Answers to questions, which
+somebody may ask as often as it likes, must not bring that about: they are refused before.
+
 If the channel fails to confirm a packet, everything waits until it is connected again. Then the unconfirmed
 packets are sent again, in order.
 """
@@ -19,8 +22,10 @@ from typing import Any, Protocol
 
 from msgspec import Raw
 
+from ...core.codes import ErrorCode
+from ...rooms.contract.arrivals import Refused
 from ...rooms.contract.items import Joined, Message, Replay
-from .packets import Deliver, Packet, PacketMessage, Read, encode
+from .packets import Deliver, Packet, PacketMessage, Read, Told, encode
 from .pair import Pair
 
 #: The most bytes of the messages in one packet, unless it has only one message.
@@ -31,8 +36,16 @@ WINDOW = 2 << 20
 READ_SIZE = 512 << 10
 #: The most bytes of packets and messages that are kept, because they are unconfirmed or wait.
 KEPT_SIZE = 16 << 20
+#: If more than this is kept, answers to questions are refused, except for those of up to `SMALL` bytes.
+ANSWERS_SIZE, SMALL = 8 << 20, 1 << 10
 #: What a message that waits takes besides its data.
 MESSAGE_COST = 128
+
+
+#: The error for an answer when too much is kept. What was asked for may have been done.
+_TOO_MUCH = Refused(
+    ErrorCode.UNAVAILABLE, "too much waits to be sent to the node that asks", {"mayHaveHappened": True}
+)
 
 
 class SendingTalk(Protocol):
@@ -83,9 +96,13 @@ class Sending:
         return not (self._unconfirmed or self._waiting)
 
     @property
+    def _keptSize(self) -> int:
+        return self._unconfirmedSize + self._waitingSize
+
+    @property
     def isTooMuch(self) -> bool:
         """Whether more is kept than may be."""
-        return self._unconfirmedSize + self._waitingSize > KEPT_SIZE
+        return self._keptSize > KEPT_SIZE
 
     @property
     def _mayGo(self) -> bool:
@@ -141,6 +158,8 @@ class Sending:
     def _encoded(self, message: PacketMessage) -> list[bytes]:
         """Encode a message, or what is sent in its place, and count the size."""
         encoded = [encode(each) for each in self._talk.encodable(message)]
+        if type(message) is Told and len(encoded[0]) > SMALL and self._keptSize > ANSWERS_SIZE:
+            encoded = [encode(Told(message.id, error=_TOO_MUCH))]
         self._waitingSize += sum(MESSAGE_COST + len(data) for data in encoded)
         return encoded
 

@@ -23,26 +23,37 @@ from .commands import Send
 
 #: The most characters of a key, and the most bytes of a digest; see `Once`.
 MAX_KEY, MAX_DIGEST = 255, 64
-#: The most messages in an answer to `ReadLog`, the most bytes of their data, and the most seconds to wait.
+#: The most messages in an answer to `ReadLog`, their most bytes together, and the most seconds to wait.
 READ_ENTRIES, READ_SIZE, READ_SECONDS = 1000, 256 << 10, 4.0
+#: The most ids of recipients that are told of a message, and the most bytes of its data.
+READ_IDS, READ_DATA = 100, 2 << 20
 #: The most seconds that `Room.inspect` may take, and the most bytes of its encoded answer.
 INSPECT_SECONDS, INSPECT_SIZE = 2.0, 64 << 10
-#: The most calls in an answer to `Examine`, and the most members in one to `ShowMembers`.
-SHOWN_CALLS, SHOWN_MEMBERS = 100, 1000
+#: The most calls in an answer to `Examine`, the most members in one to `ShowMembers`, and the most bytes of
+#: members.
+SHOWN_CALLS, SHOWN_MEMBERS, SHOWN_SIZE = 100, 1000, 512 << 10
+#: The code of the error for an answer that has too many bytes for a link between nodes, or for a call.
+TOO_LARGE = "tooLarge"
 
 
 class Inspect(Struct, frozen=True, array_like=True, tag_field="kind", tag="inspect"):
     """
     Describe the room and its members.
 
-    The answer is a mapping: `listing` (the fields of a `Listing`), `epoch`, `offset` (of the log), and
-    `members`, a list of mappings of `member`, `userId`, `user`, `isConnected`, `groups` and `meta`.
+    The answer is a mapping: `listing` (the fields of a `Listing`), `epoch`, `offset` (of the log), `members`,
+    a list of mappings of `member`, `userId`, `user`, `isConnected`, `groups` and `meta` in the order of the
+    members' ids, and `next`, the `after` for the following ones; `None`: there are no more, or none were
+    asked for. It has 512 KiB of members at most, or one member.
     """
 
     #: The most members to describe.
     limit: int = 100
     #: The user whose members are described; `None`: all users.
     userId: str | None = None
+    #: The id after which to go on.
+    after: str = ""
+    #: Whether only `member`, `userId` and `isConnected` are told of members.
+    isBrief: bool = False
 
 
 class Kick(Struct, frozen=True, array_like=True, tag_field="kind", tag="kick"):
@@ -124,15 +135,19 @@ class Reserve(Struct, frozen=True, array_like=True, tag_field="kind", tag="reser
 
 class ReadLog(Struct, frozen=True, array_like=True, tag_field="kind", tag="readLog"):
     """
-    Read the messages that the room keeps for clients that resume. Only committed ones are shown.
+    Read the messages that the room keeps for clients that resume, or its history. Only committed ones are
+    shown.
 
-    The answer is a mapping: `epoch`, the offsets of the `first` message that is kept and of the `last` one,
-    and `entries`, a list of mappings in order: `offset`, `at` (when it was logged, in seconds since 1970),
-    `type`, `data`, `to` (the ids of its recipients, or `None` for all members) and `exclude` (the ids of
-    members that don't get it). It has 256 KiB of data at most, or one message.
+    The answer is a mapping: `epoch`, the offsets of the `first` message that is kept and of the `last` one of
+    the room, and `entries`, a list of mappings in order: `offset`, `at` (when it was logged, in seconds since
+    1970), `type`, `data`, `size` (the bytes of its data), `to` (the ids of its recipients, or `None` for all
+    members), `toCount`, `exclude` (the ids of members that don't get it) and `excludeCount`. It has 256 KiB
+    of messages at most, or one message. Of more than 100 ids the first are told, with the number of all. Data
+    of more than 2 MiB is left out: then it is `None`.
 
     Messages after `after` are missing if `first` is greater than `after + 1`, and offsets of another epoch
-    can't be compared.
+    can't be compared. The history (`Room.history`) has no messages for some members, so that offsets are
+    missing in it. An answer with it has `history` too, which is true.
     """
 
     #: The offset after which to read.
@@ -143,6 +158,8 @@ class ReadLog(Struct, frozen=True, array_like=True, tag_field="kind", tag="readL
     seconds: float = 0.0
     #: The epoch of `after`. If the room has another one, nothing is waited for.
     epoch: str = ""
+    #: Whether to read the history, of which newcomers get the last part. Nothing is waited for then.
+    history: bool = False
 
 
 class Examine(Struct, frozen=True, array_like=True, tag_field="kind", tag="examine"):
@@ -168,7 +185,7 @@ class ShowMembers(Struct, frozen=True, array_like=True, tag_field="kind", tag="s
 
     The answer is a mapping: `members`, whose elements are those of `Inspect` with `isBusy` (whether a hook or
     handler is running for it) and `waiting` (how many of its messages wait); and `isLast`, whether there are
-    no more.
+    no more. It has 512 KiB at most, or one member.
     """
 
     #: The id after which to go on.

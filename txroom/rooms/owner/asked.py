@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec.structs import asdict
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
@@ -43,7 +42,7 @@ from ..hooks import currentOwner
 from .attaching import Attaching
 from .broadcaster import Broadcaster
 from .context import Lifecycle, RoomContext
-from .examining import Examining, describe
+from .examining import Examining
 from .inbox import Inbox
 from .keptanswers import KeptAnswers
 from .leaving import Leaving
@@ -117,7 +116,7 @@ class Asked:
         if not life.isOpen:
             raise closedError(life)
         if isinstance(command, Inspect):
-            return self._inspect(command)
+            return self._examining.inspect(command)
         if isinstance(command, ShowMembers):
             return self._examining.members(command)
         if isinstance(command, TakeLate):
@@ -151,20 +150,6 @@ class Asked:
         if createdBy is None or createdBy.digest != command.digest:
             raise reused()
         return self._committed(self._context.id)
-
-    def _inspect(self, command: Inspect) -> dict[str, Any]:
-        log = self._context.log
-        members = [
-            member
-            for member in self._context.roster.present
-            if command.userId is None or member.userId == command.userId
-        ][: max(command.limit, 0)]
-        return {
-            "listing": asdict(self._roomListing.listing),
-            "epoch": log.epoch,
-            "offset": log.offset,
-            "members": [describe(member) for member in members],
-        }
 
     def _kick(self, command: Kick) -> int:
         found = [

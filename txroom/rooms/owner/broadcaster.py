@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.awaitables import isAsync
 from ...protocol import payload
+from ...protocol.errors import InvalidData
 from ...protocol.limits import MAX_NAME
 from ..api.client import Client, To
 from ..api.history import HistoryEntry
@@ -31,13 +32,24 @@ FORGETTING = 64 << 10
 
 def encodedMessage(type: str, data: Any, isBinary: bool) -> bytes:
     """Return the payload of a message. Raises the errors of `Room.broadcast`. Called for every message."""
+    if type.__class__ is not str or not 0 < len(type) <= MAX_NAME or not type.isascii():
+        checkType(type)
+    return payload.encode(data, isBinary)
+
+
+def checkType(type: str) -> None:
+    """
+    Check the type of a message.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is empty or too long, or has lone surrogates.
+    """
     if type.__class__ is not str and not (isinstance(type, str) and isinstance(type, Enum)):
         raise TypeError(f"the type of a message must be a string, of the class str itself, not {type!r}")
     if not 0 < len(type) <= MAX_NAME:
         raise ValueError(f"the type of a message must have 1 to {MAX_NAME} characters, not {len(type)}")
-    if not type.isascii():
-        type.encode()  # raises for lone surrogates, which can't be sent
-    return payload.encode(data, isBinary)
+    type.encode()  # raises for lone surrogates, which can't be sent
 
 
 class Broadcaster:
@@ -156,7 +168,16 @@ class Broadcaster:
             self._outbox.forget(self._log.needless)
 
     def publish(self, type: str, encoded: bytes, to: tuple[str, ...] | None, isVolatile: bool) -> int | None:
-        """Send a message whose data is encoded to all members, or to those with these ids."""
+        """
+        Send a message whose data is encoded to all members, or to those with these ids.
+
+        Raises:
+            InvalidData: The type is none that can be sent.
+        """
+        try:
+            checkType(type)
+        except (TypeError, ValueError) as error:
+            raise InvalidData(str(error), "type") from None
         if isVolatile:
             self._overtake(Message(self._id, None, type, encoded), to, ())
             return None

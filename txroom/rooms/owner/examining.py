@@ -1,11 +1,12 @@
 """
-Examining: what operators are shown of a room, for the commands `Examine` and `ShowMembers`.
+Examining: what operators are shown of a room, for the commands `Inspect`, `Examine` and `ShowMembers`.
 
-A room that is being created, that ends or that is stuck can be examined too.
+`Examine` is answered by a room that is being created, that ends or that is stuck, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from heapq import nsmallest
 from typing import Any
 
@@ -16,8 +17,18 @@ from twisted.python.failure import Failure
 from ...core.awaitables import clearFailure
 from ...protocol import payload
 from ...protocol.errors import RoomError
+from ...protocol.excerpts import fitting
 from .. import hooks
-from ..contract.asks import INSPECT_SECONDS, INSPECT_SIZE, SHOWN_CALLS, SHOWN_MEMBERS, Examine, ShowMembers
+from ..contract.asks import (
+    INSPECT_SECONDS,
+    INSPECT_SIZE,
+    SHOWN_CALLS,
+    SHOWN_MEMBERS,
+    SHOWN_SIZE,
+    Examine,
+    Inspect,
+    ShowMembers,
+)
 from .context import RoomContext
 from .member import Member
 from .roomlisting import RoomListing
@@ -88,15 +99,49 @@ class Examining:
             for wait in context.runner.running.waits(context.roomTimers)
         ]
 
+    def inspect(self, command: Inspect) -> dict[str, Any]:
+        """Describe the room and its members; see `Inspect`."""
+        log = self._context.log
+        describe = _brief if command.isBrief else _describe
+        members, following = self._page(command.after, max(command.limit, 0), describe, command.userId)
+        return {
+            "listing": asdict(self._listing.listing),
+            "epoch": log.epoch,
+            "offset": log.offset,
+            "members": members,
+            "next": following,
+        }
+
     def members(self, command: ShowMembers) -> dict[str, Any]:
         """Describe some of the members; see `ShowMembers`."""
         limit = max(1, min(command.limit, SHOWN_MEMBERS))
-        others = (member for member in self._context.roster.present if member.id > command.after)
+        members, following = self._page(command.after, limit, _shown)
+        return {"members": members, "isLast": following is None}
+
+    def _page(
+        self,
+        after: str,
+        limit: int,
+        describe: Callable[[Member], dict[str, Any]],
+        userId: str | None = None,
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """
+        Describe the members after an id, in the order of their ids; return the last id too, unless there are
+        no more.
+        """
+        present = self._context.roster.present
+        others = (each for each in present if each.id > after and userId in (None, each.userId))
         found = nsmallest(limit + 1, others, key=lambda member: member.id)
-        return {"members": [_shown(member) for member in found[:limit]], "isLast": len(found) <= limit}
+        shown = fitting(map(describe, found[:limit]), SHOWN_SIZE)
+        isCut = bool(shown) and len(shown) < len(found)
+        return shown, shown[-1]["member"] if isCut else None
 
 
-def describe(member: Member) -> dict[str, Any]:
+def _brief(member: Member) -> dict[str, Any]:
+    return {"member": member.id, "userId": member.userId, "isConnected": member.isConnected}
+
+
+def _describe(member: Member) -> dict[str, Any]:
     """Describe a member."""
     return {
         "member": member.id,
@@ -110,7 +155,7 @@ def describe(member: Member) -> dict[str, Any]:
 
 def _shown(member: Member) -> dict[str, Any]:
     waiting = len(member.mailbox)
-    return {**describe(member), "isBusy": member.mailbox.isBusy, "waiting": waiting}
+    return {**_describe(member), "isBusy": member.mailbox.isBusy, "waiting": waiting}
 
 
 def _nothing() -> None:

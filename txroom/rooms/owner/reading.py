@@ -1,5 +1,5 @@
 """
-Reading the log of a room, for the command `ReadLog`.
+Reading the log of a room, or its history, for the command `ReadLog`.
 
 A message is in the log before it is committed. So the answer waits until everything is committed that was in
 the log when it was read. If the room is founded again meanwhile, the log is read again.
@@ -16,10 +16,21 @@ from twisted.internet.defer import Deferred
 from ...core.awaitables import clearTraceback
 from ...protocol import payload
 from ...protocol.errors import RoomError
-from ..contract.asks import READ_ENTRIES, READ_SECONDS, READ_SIZE, ReadLog, unanswered
+from ..contract.asks import (
+    READ_DATA,
+    READ_ENTRIES,
+    READ_IDS,
+    READ_SECONDS,
+    READ_SIZE,
+    ReadLog,
+    unanswered,
+)
 from ..contract.records import Entry
 from .context import RoomContext
 from .life import Stage, closedError
+
+#: The bytes of the id of a recipient.
+_ID = 17
 
 
 class Reading:
@@ -48,7 +59,7 @@ class Reading:
         """
         context = self._context
         log, clock = context.log, context.clock
-        until = clock.seconds() + min(command.seconds, READ_SECONDS)
+        until = clock.seconds() + (0.0 if command.history else min(command.seconds, READ_SECONDS))
         while True:
             epoch, last, left = log.epoch, log.offset, until - clock.seconds()
             isNew = command.after != last or command.epoch not in ("", epoch)
@@ -57,8 +68,8 @@ class Reading:
             if left > 0 and not isNew:
                 await self._another(left)
                 continue
-            entries = _page(log.after(command.after), command.limit)
-            first = log.trimmed + 1
+            first, found = self._history(command.after) if command.history else self._recent(command.after)
+            entries = _page(found, command.limit)
             try:
                 await context.outbox.whenCommitted()
             except RoomError as error:
@@ -67,7 +78,20 @@ class Reading:
             if epoch == log.epoch:
                 shift = self._wallClock() - clock.seconds()
                 shown = [_shown(each, shift) for each in entries]
-                return {"epoch": epoch, "first": first, "last": last, "entries": shown}
+                answer = {"epoch": epoch, "first": first, "last": last, "entries": shown}
+                return {**answer, "history": True} if command.history else answer
+
+    def _recent(self, after: int) -> tuple[int, list[Entry]]:
+        """Return the first offset that is kept for clients that resume, and the messages after an offset."""
+        log = self._context.log
+        return log.trimmed + 1, log.after(after)
+
+    def _history(self, after: int) -> tuple[int, list[Entry]]:
+        """Return the first offset of the history, and its messages after an offset."""
+        log = self._context.log
+        history = log.history(self._context.clock.seconds())
+        first = history[0].offset if history else log.offset + 1
+        return first, [entry for entry in history if entry.offset > after]
 
     def _maySay(self, isNew: bool) -> bool:
         """Return whether a page may be read. When the members have left, nothing more comes than is there."""
@@ -102,19 +126,29 @@ def _page(entries: list[Entry], limit: int) -> list[Entry]:
     limit = max(1, min(limit, READ_ENTRIES))
     size = 0
     for index, entry in enumerate(entries[:limit]):
-        size += len(entry.data)
+        size += _sizeOf(entry)
         if index and size > READ_SIZE:
             return entries[:index]
     return entries[:limit]
 
 
+def _sizeOf(entry: Entry) -> int:
+    """Return the bytes of an entry as it is shown, about."""
+    ids = min(len(entry.to or ()), READ_IDS) + min(len(entry.exclude), READ_IDS)
+    return len(entry.data) + len(entry.type) + _ID * ids
+
+
 def _shown(entry: Entry, shift: float) -> dict[str, Any]:
     """Describe an entry; `shift` is the time of day minus the owner's clock."""
+    size = len(entry.data)
     return {
         "offset": entry.offset,
         "at": round(entry.at + shift, 3),
         "type": entry.type,
-        "data": payload.decode(entry.data),
-        "to": None if entry.to is None else list(entry.to),
-        "exclude": list(entry.exclude),
+        "data": None if size > READ_DATA else payload.decode(entry.data),
+        "size": size,
+        "to": None if entry.to is None else list(entry.to[:READ_IDS]),
+        "toCount": None if entry.to is None else len(entry.to),
+        "exclude": list(entry.exclude[:READ_IDS]),
+        "excludeCount": len(entry.exclude),
     }

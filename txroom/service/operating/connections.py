@@ -18,14 +18,18 @@ from ...core.codes import ErrorCode
 from ...core.connection import Connection
 from ...protocol import payload
 from ...protocol.errors import RoomError
+from ...protocol.excerpts import shortened
 from ...rooms.contract.asks import unanswered
+from ...rooms.contract.notices import MAX_USER
 from ..cluster import Cluster
 from ..nodecalls import NodeAnswers
 
 #: The code of the error for an id that no connection has.
 NO_SUCH_CONNECTION = "noSuchConnection"
-#: The most characters of each text of a client, such as its path.
-MOST_TEXT = 256
+#: The most bytes of each text of a client, such as its path, and of the id of its user.
+MOST_TEXT, MOST_USER_ID = 256, 4 * MAX_USER
+#: The most connections of a page, so that an answer of a node has at most `nodecalls.MAX_ANSWER` bytes.
+MOST_PAGE = 500
 #: The most bytes of a user that are shown.
 MOST_USER = 16 << 10
 
@@ -125,12 +129,13 @@ class NodeConnections:
             node: The node; `None`: all nodes.
             text: What the id, the path, the address or the id of the user must have in it, in upper or lower
                 case.
-            limit: The most connections.
+            limit: The most connections; more than `MOST_PAGE` count as that.
             cursor: The `next` of the page before; empty: the first page.
 
         Raises:
             RoomError: ``badRequest``, the cursor is wrong; ``unavailable``, the node can't be reached.
         """
+        limit = min(limit, MOST_PAGE)
         answers = await self._ask(node, _LIST, [text, limit + 1, _placeOf(cursor)])
         found = [
             msgspec.convert({**each, "node": name}, ShownConnection)
@@ -226,10 +231,10 @@ class NodeConnections:
             node="",
             path=_short(handshake.path),
             address=_short(str(handshake.peer)),
-            userId=_short(userId),
+            userId=shortened(userId, MOST_USER_ID),
             openedAt=self._openedAt(each),
             activeAt=round(each.lastActivity + self._shift, 3),
-            protocol=each.protocol or "",
+            protocol=_short(each.protocol or ""),
             state=each.readyState.name.lower(),
             rtt=None if rtt is None else round(rtt * 1000, 1),
             bufferedAmount=each.bufferedAmount,
@@ -252,8 +257,7 @@ def _placeIn(shown: ShownConnection) -> Place:
 
 
 def _short(text: str) -> str:
-    """Return the beginning of a text, as it can be sent."""
-    return text[:MOST_TEXT].encode(errors="replace").decode()
+    return shortened(text, MOST_TEXT)
 
 
 def _plain(user: Any) -> Any:

@@ -8,12 +8,15 @@ from typing import Any
 
 from msgspec import Struct
 
+from ...protocol.excerpts import fitting
 from ..cluster import Cluster
 from ..health import StallDetector
 from ..nodecalls import NodeAnswers
 
 #: The most characters of a stack; of more, the last ones, where the code was.
 MOST_STACK = 8192
+#: The most bytes of a list of stalls.
+MOST_SIZE = 512 << 10
 
 _STALLS = "txroom.stalls"
 
@@ -30,7 +33,7 @@ class ShownStall(Struct):
 
 
 class Stalls(Struct):
-    """The last stalls of the nodes, the newest first; at most 20 of each."""
+    """The last stalls of the nodes, the newest first; at most 20 of each, and 512 KiB of them."""
 
     stalls: list[ShownStall]
     #: The nodes that have not answered.
@@ -59,7 +62,7 @@ class NodeStalls:
             answers = NodeAnswers({node: await self._cluster.askNode(node, _STALLS)}, ())
         found = [ShownStall(id, *each) for id, those in answers.done.items() for each in those]
         found.sort(key=lambda stall: -stall.at)
-        return Stalls(found, list(answers.unanswered))
+        return Stalls(fitting(found, MOST_SIZE), list(answers.unanswered))
 
     def _own(self, args: None) -> list[Any]:
         """Return those of this node, as plain data."""

@@ -11,9 +11,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct, to_builtins
 
+from ...protocol.excerpts import fitting
 from ...rooms.application import RoomApplication
 from ...rooms.owner.directory import RoomWait
 from ..cluster import Cluster
+
+#: The most bytes of a list of rooms.
+MOST_SIZE = 512 << 10
 
 _STUCK = "txroom.stuck"
 
@@ -73,15 +77,15 @@ class RoomWaits:
             for node, those in answers.done.items()
             for each in those
         ]
-        found = nlargest(limit, found, key=lambda room: room.seconds)
-        return StuckRooms(found, list(answers.unanswered))
+        longest = nlargest(limit, found, key=lambda room: room.seconds)
+        return StuckRooms(fitting(longest, MOST_SIZE), list(answers.unanswered))
 
     def _own(self, args: tuple[float, int]) -> list[dict[str, Any]]:
         """Return the rooms of this node."""
         seconds, limit = args
         waits = [wait for each in self._applications() for wait in each.rooms.waits(seconds)]
         longest = nlargest(limit, waits, key=lambda wait: wait.seconds)
-        return [to_builtins(_shown(each)) for each in longest]
+        return fitting((to_builtins(_shown(each)) for each in longest), MOST_SIZE)
 
 
 def _shown(wait: RoomWait) -> StuckRoom:
