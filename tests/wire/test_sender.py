@@ -200,6 +200,28 @@ class StatusTests(SenderCase):
         self.assertEqual(self.client.received, [b"a" * 1000, b"u"])
         self.assertIs(connection.sendUnlimited(Prepared(b"free"), 0), SENT)
 
+    def test_unlimitedSteadily(self) -> None:
+        """
+        What has left doesn't count any more, also if the send buffer is never empty: however much was sent
+        without the limit, no more is queued than the limit and what is left of that.
+        """
+        limit, refused, size = 20_000, 10_000, 4000
+        self.open(highWaterMark=0, maxBackpressure=limit)
+        connection = self.app.connection
+        self.client.stall()
+        self.send(b"a" * 5000)
+        patch, sent = Prepared(b"u" * size), 0
+        for _ in range(50):
+            sent += connection.sendUnlimited(patch, refused) is SENT
+            self.harness.flush()
+            self.client.unstall(min(size, connection.refusedAmount - 1000))
+            self.assertGreater(connection.refusedAmount, 0)
+        self.assertGreater(sent * size, 2 * limit)
+        while self.send(b"b" * 1000) is SENT:
+            self.assertLess(connection.bufferedAmount, limit + refused + 2 * size)
+        self.client.unstall()
+        self.assertEqual(self.client.received.count(patch.payload), sent)
+
     def test_noLimit(self) -> None:
         """`maxBackpressure=0`: queued, however much."""
         self.open(maxBackpressure=0)

@@ -203,8 +203,8 @@ class Connection:
 
     def sendUnlimited(self, prepared: Prepared, mostRefused: int) -> SendStatus | None:
         """
-        Like `sendFrame`, for a message to which `maxBackpressure` doesn't apply. Until the send buffer is
-        empty, its bytes don't count for other messages either.
+        Like `sendFrame`, for a message to which `maxBackpressure` doesn't apply. While it is in the send
+        buffer, its bytes don't count for other messages either.
 
         Args:
             prepared: The message.

@@ -22,7 +22,8 @@ class DrainNotifier:
         #: The payload of the newest ping that is not answered yet; older ones need no answer
         #: (RFC 6455 §5.5.3).
         self.pong: bytes | None = None
-        #: The bytes in the buffer, or written before, that don't count for `maxBackpressure`.
+        #: How many bytes in the buffer don't count for `maxBackpressure`. It can be more than there are:
+        #: those that leave are taken off when more are added, or all have left.
         self.unlimited = 0
         #: Whether frames were thrown away, because the connection was dropped before they were written.
         self.hasLost = False

@@ -178,7 +178,9 @@ class Sender:
             if waiting > mostRefused:
                 return None
             if waiting:
-                self._awaitSent().unlimited += len(prepared.payload)
+                notifier = self._awaitSent()
+                exempt = notifier.unlimited  # no more than what still waits
+                notifier.unlimited = (exempt if exempt < waiting else waiting) + len(prepared.payload)
                 return self.sendPrepared(prepared)
         status = self.sendPrepared(prepared)
         if out.mayWait and out.amount():
