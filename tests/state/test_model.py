@@ -159,6 +159,7 @@ class FieldTests(SynchronousTestCase):
             ("score", 2**53),
             ("luck", math.nan),
             ("luck", math.inf),
+            ("luck", 10**400),
             ("angle", math.nan),
             ("angle", -math.inf),
             ("name", "\ud800"),

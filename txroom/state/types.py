@@ -16,21 +16,31 @@ MAX_FLOAT32 = 3.4028234663852886e38
 MAX_FLOAT64 = 1.7976931348623157e308
 
 
+def _isBoolean(value: Any) -> bool:
+    """Whether a value is a bool, or one of NumPy, whose class is called so or has an underscore."""
+    cls = type(value)
+    return cls is bool or (cls.__module__ == "numpy" and cls.__name__ in ("bool", "bool_"))
+
+
 def _integer(value: Any, where: str) -> int:
     """An integer of any class but bool, as an int."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if _isBoolean(value) or not hasattr(value, "__index__"):
         raise TypeError(f"{where}: must be an integer, not {short(value)}")
     return int(value.__index__())
 
 
 def _number(value: Any, where: str) -> float:
     """A number of any class but bool, as a float; -0.0 is 0.0, which it equals, but not for a hash."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
+    if _isBoolean(value) or not hasattr(value, "__float__"):
         raise TypeError(f"{where}: must be a number, not {short(value)}")
-    return float(value) + 0.0
+    try:
+        return float(value) + 0.0
+    except OverflowError:  # an int with hundreds of digits
+        raise ValueError(f"{where}: must be at most {MAX_FLOAT64}, not {short(value)}") from None
 
 
 def _text(value: Any, where: str) -> str:
+    """A text of any class, as a str: of a member of an enumeration its value, which `str` may not be."""
     if not isinstance(value, str):
         raise TypeError(f"{where}: must be a str, not {short(value)}")
     if not value.isascii():
@@ -38,11 +48,11 @@ def _text(value: Any, where: str) -> str:
             value.encode()
         except UnicodeEncodeError:
             raise ValueError(f"{where}: has a lone surrogate, which UTF-8 can't carry") from None
-    return str(value)
+    return str.__str__(value)
 
 
 def _boolean(value: Any, where: str) -> bool:
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if _isBoolean(value):
         return bool(value)
     raise TypeError(f"{where}: must be a bool, not {short(value)}")
 
