@@ -14,12 +14,15 @@ from collections.abc import (
     ValuesView,
 )
 from reprlib import repr as short
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 import attrs
 
 from .node import Node, pathOf
 from .types import STR, Quantized, Scalar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 T = TypeVar("T")
 
@@ -68,6 +71,21 @@ class Collection(Node):
     def _txBegin(self) -> None:
         """Clients know nothing of the content."""
         raise NotImplementedError
+
+    def _txBare(self, made: list[tuple[Node, Node]]) -> Self:
+        bare = super()._txBare(made)
+        bare._txType, bare._txHoldsNodes = self._txType, self._txHoldsNodes
+        bare._txPrivate = self._txPrivate
+        return bare
+
+    def _txCopied(self, item: Any, key: Any, made: list[tuple[Node, Node]]) -> Any:
+        """An item of another collection for this one, which becomes a copy of that."""
+        if not isinstance(item, Node):
+            return item
+        copy = item._txCopy(made)
+        if self._txHoldsNodes:
+            copy._txHome, copy._txKey = self, key
+        return copy
 
     def _txMarkChanged(self) -> None:
         if not self._txMask:
@@ -146,6 +164,12 @@ class Map(Collection, MutableMapping[str, T], Generic[T]):
                 del self[key]
             self._txData, self._txType, self._txHoldsNodes = data, None, False
             raise
+
+    def _txCopy(self, made: list[tuple[Node, Node]]) -> Self:
+        copy = self._txBare(made)
+        copy._txData = {key: copy._txCopied(item, key, made) for key, item in self._txData.items()}
+        copy._txBegin()
+        return copy
 
     def _txChildren(self) -> Iterator[tuple[Node, bool]]:
         if self._txHoldsNodes:
@@ -245,6 +269,12 @@ class List(Collection, MutableSequence[T], Generic[T]):
             del self[:]
             self._txData, self._txType, self._txHoldsNodes = data, None, False
             raise
+
+    def _txCopy(self, made: list[tuple[Node, Node]]) -> Self:
+        copy = self._txBare(made)
+        copy._txData = [copy._txCopied(item, None, made) for item in self._txData]
+        copy._txBegin()
+        return copy
 
     def _txChildren(self) -> Iterator[tuple[Node, bool]]:
         if self._txHoldsNodes:

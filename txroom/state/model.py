@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .fields import ABSENT, MAX_FIELDS, Field, fieldOf, isClassVar, resolved, slotOf
 from .generated import Generated
-from .node import PREFIX, Node
+from .node import PREFIX, Node, attributeCopy
 from .properties import propertyOf, starterOf
 from .types import Quantized
 
@@ -29,9 +28,31 @@ def _areAny(bases: tuple[type, ...], name: str) -> bool:
     return any(hasattr(base, name) for base in bases)
 
 
+def _mainBase(name: str, bases: tuple[type, ...]) -> StateType:
+    """
+    The base that has the fields and attributes of all others.
+
+    @raise TypeError: two bases have some that the other one has not. Indexes of fields would not be the same
+        in a base and the class, and Python has no room for the slots of both.
+    """
+    states = [base for base in bases if isinstance(base, StateType)]
+    main = max(states, key=lambda base: len(base._txLayers))
+    for base in states:
+        if base._txLayers != main._txLayers[: len(base._txLayers)]:
+            raise TypeError(
+                f"{name}: both {main.__name__} and {base.__name__} have fields or attributes of their own: "
+                "a class can have only one such base; others may have methods"
+            )
+    return main
+
+
 class StateType(type):
     """The class of `State` classes: it makes properties of their annotations."""
 
+    #: The base whose fields come first; None: it is `State` itself.
+    _txBase: StateType | None
+    #: The classes that have fields or attributes of their own, which the class has in this order.
+    _txLayers: tuple[StateType, ...]
     #: All fields, those of the bases first; known when `_txResolve` has been called.
     _txFields: tuple[Field, ...]
     #: Those of them that hold nodes.
@@ -46,8 +67,10 @@ class StateType(type):
     #: The names of the own fields with their annotations and defaults, and new defaults of inherited fields.
     _txOwn: dict[str, tuple[Any, Any]]
     _txDefaults: dict[str, Any]
-    #: Attributes of the server with their defaults.
+    #: The own attributes of the server with their defaults, and new defaults of inherited ones.
     _txHidden: dict[str, Any]
+    #: The defaults of all attributes of the server that have one.
+    _txAttributes: tuple[tuple[str, Any], ...]
     _txScope: _Scope | None
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> StateType:
@@ -57,6 +80,7 @@ class StateType(type):
         for each in (*namespace, *annotations):
             if each.startswith(PREFIX):
                 raise TypeError(f"{name}.{each}: names that begin with {PREFIX} are those of txroom")
+        main = _mainBase(name, bases)
         inherited = {key for base in bases for key in getattr(base, f"{PREFIX}Names", ())}
         own: dict[str, tuple[Any, Any]] = {}
         hidden: dict[str, Any] = {}
@@ -67,6 +91,10 @@ class StateType(type):
                 hidden[key] = namespace.pop(key, ABSENT)
             else:
                 own[key] = annotation, namespace.pop(key, ABSENT)
+        attributes = {key for layer in main._txLayers for key in layer._txHidden}
+        for key in attributes & namespace.keys():
+            if not hasattr(type(namespace[key]), "__get__"):
+                hidden[key] = namespace.pop(key)
         defaults = {key: namespace.pop(key) for key in inherited & namespace.keys()}
         if twice := inherited & own.keys():
             raise TypeError(
@@ -77,9 +105,13 @@ class StateType(type):
                 raise TypeError(
                     f"{name}.{key}={value!r}: annotate it: a field as `{key}: int`, another as ClassVar"
                 )
-        namespace.setdefault("__slots__", (*map(slotOf, own), *hidden))
+        given = namespace.get("__slots__", ())
+        given = (given,) if isinstance(given, str) else tuple(given)
+        slots = namespace["__slots__"] = (*given, *map(slotOf, own), *(hidden.keys() - attributes))
         cls = super().__new__(mcs, name, bases, namespace)
+        cls._txBase, cls._txLayers = main, (*main._txLayers, cls) if slots else main._txLayers
         cls._txOwn, cls._txDefaults, cls._txHidden = own, defaults, hidden
+        cls._txAttributes = cls._attributes()
         cls._txNames = frozenset(inherited | own.keys())
         cls._txIsResolved = False
         frame = inspect.currentframe()
@@ -95,15 +127,9 @@ class StateType(type):
         """Make the fields of the annotations, and the properties; raise what is wrong with them."""
         if cls.__dict__.get("_txIsResolved", True):
             return
-        fields: list[Field] = []
-        for base in cls.__mro__[1:]:
-            if isinstance(base, StateType) and f"{PREFIX}Names" in base.__dict__:
-                base._txResolve()
-                fields = list(base._txFields)
-                break
-        for position, field in enumerate(fields):
-            if field.name in cls._txDefaults:
-                fields[position] = cls._withDefault(field, cls._txDefaults[field.name])
+        assert cls._txBase is not None
+        cls._txBase._txResolve()
+        fields = [cls._inherited(field) for field in cls._txBase._txFields]
         assert cls._txScope is not None
         globals, locals = cls._txScope
         for name, (annotation, default) in cls._txOwn.items():
@@ -122,6 +148,23 @@ class StateType(type):
             if field.name in cls._txOwn:
                 setattr(cls, field.name, propertyOf(field))
         cls._txIsResolved, cls._txScope = True, None
+
+    def _attributes(cls) -> tuple[tuple[str, Any], ...]:
+        """The attributes of the server that have a default: that of the first class which gives them one."""
+        found: dict[str, Any] = {}
+        for each in cls.__mro__:
+            for name, default in vars(each).get(f"{PREFIX}Hidden", {}).items():
+                if default is not ABSENT:
+                    found.setdefault(name, default)
+        return tuple(found.items())
+
+    def _inherited(cls, field: Field) -> Field:
+        """A field of a base, with the default of the first class that gives it one."""
+        for each in cls.__mro__:
+            defaults: dict[str, Any] = vars(each).get(f"{PREFIX}Defaults", {})
+            if field.name in defaults:
+                return cls._withDefault(field, defaults[field.name])
+        return field
 
     def _withDefault(cls, field: Field, default: Any) -> Field:
         """An inherited field with a default of this class."""
@@ -159,7 +202,8 @@ class State(Node, metaclass=StateType):
     out of range, NaN and infinities, text that UTF-8 can't carry, an instance that has a place in a state
     already.
 
-    Like Colyseus's ``Schema``. An instance can be used without a room, too.
+    Like Colyseus's ``Schema``. An instance can be used without a room, too. `copy.copy` and `copy.deepcopy`
+    make an independent one, with all that is below it.
 
     @param values: the values of fields by name.
     """
@@ -167,10 +211,12 @@ class State(Node, metaclass=StateType):
     __slots__ = ("_txQ",)
 
     _txIsCollection: ClassVar[bool] = False
+    _txBase: ClassVar[StateType | None] = None
+    _txLayers: ClassVar[tuple[StateType, ...]] = ()
     _txFields: ClassVar[tuple[Field, ...]] = ()
     _txNodeFields: ClassVar[tuple[Field, ...]] = ()
     _txAll: ClassVar[int] = 0
-    _txHidden: ClassVar[dict[str, Any]] = {}
+    _txAttributes: ClassVar[tuple[tuple[str, Any], ...]] = ()
     #: The integers that stand for the values of `Quantized` fields; absent if there are none.
     _txQ: list[int | None]
 
@@ -180,10 +226,8 @@ class State(Node, metaclass=StateType):
         self._txReset()
         self._txHome = self._txKey = None
         cls._txStart(self)
-        for each in cls.__mro__:
-            for name, default in getattr(each, "_txHidden", {}).items():
-                if default is not ABSENT:
-                    setattr(self, name, copy(default) if isinstance(default, list | dict | set) else default)
+        for name, default in cls._txAttributes:
+            setattr(self, name, attributeCopy(default))
         return self
 
     def __init__(self, **values: Any) -> None:
@@ -192,6 +236,18 @@ class State(Node, metaclass=StateType):
             if name not in names:
                 raise TypeError(f"{type(self).__name__} has no field {name!r}")
             setattr(self, name, value)
+
+    def _txCopy(self, made: list[tuple[Node, Node]]) -> Self:
+        copy = self._txBare(made)
+        for field in self._txFields:
+            value = getattr(self, field.slot)
+            if value is not None and not field.isValue:
+                value = value._txCopy(made)
+                value._txHome, value._txKey = copy, field.index
+            setattr(copy, field.slot, value)
+        if hasattr(self, "_txQ"):
+            copy._txQ = self._txQ.copy()
+        return copy
 
     def _txChildren(self) -> Iterator[tuple[Node, bool]]:
         for field in self._txNodeFields:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, SupportsIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Self
 
 #: Names that begin so are of this package; a class of an application can't use them.
 PREFIX = "_tx"
@@ -82,6 +84,55 @@ class Node:
         self._txTree = None
         self._txWatch = None
 
+    def _txCopy(self, made: list[tuple[Node, Node]]) -> Self:
+        """
+        A copy with all below it, which has no place. Attributes that clients don't see are not copied.
+
+        @param made: gets each node and its copy.
+        """
+        raise NotImplementedError
+
+    def _txBare(self, made: list[tuple[Node, Node]]) -> Self:
+        """The beginning of a copy; `__init__` isn't called."""
+        bare = object.__new__(type(self))
+        bare._txReset()
+        bare._txHome = bare._txKey = None
+        made.append((self, bare))
+        return bare
+
+    def __copy__(self) -> Self:
+        """
+        An independent copy with all below it, since nodes have one place.
+
+        Lists, dicts and sets in attributes that clients don't see are copied, too.
+        """
+        made: list[tuple[Node, Node]] = []
+        result = self._txCopy(made)
+        for old, new in made:
+            _copyAttributes(old, new, attributeCopy)
+        return result
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Self:
+        """
+        The same; attributes that clients don't see are copied with all that is in them. But what they have of
+        states stays what it is, unless it is below this: then it becomes its copy.
+        """
+        if PREFIX in memo:
+            return self
+        made: list[tuple[Node, Node]] = []
+        result = self._txCopy(made)
+        memo.update((id(old), new) for old, new in made)
+        memo[PREFIX] = True
+        try:
+            for old, new in made:
+                _copyAttributes(old, new, lambda value: deepcopy(value, memo))
+        finally:
+            del memo[PREFIX]
+        return result
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} can't be pickled: rooms save their states themselves")
+
     def _txChildren(self) -> Iterator[tuple[Node, bool]]:
         """The nodes right below, and whether each is seen on its own."""
         raise NotImplementedError
@@ -95,6 +146,26 @@ class Node:
             if above is self:
                 raise ValueError(f"{where}: a {type(self).__name__} can't be below itself")
             above = above._txHome
+
+
+def attributeCopy(value: Any) -> Any:
+    """What another instance has in an attribute that clients don't see."""
+    return copy(value) if isinstance(value, list | dict | set) else value
+
+
+def _copyAttributes(old: Node, new: Node, copyOf: Callable[[Any], Any]) -> None:
+    """Copy the attributes that an application has declared, in slots or not."""
+    for each in type(old).__mro__:
+        for name, slot in vars(each).items():
+            if not isinstance(slot, MemberDescriptorType) or name.startswith(PREFIX):
+                continue
+            try:
+                value = slot.__get__(old)
+            except AttributeError:
+                continue  # it has none
+            slot.__set__(new, copyOf(value))
+    for name, value in getattr(old, "__dict__", {}).items():
+        vars(new)[name] = copyOf(value)
 
 
 #: The views that see a node, by identity; see `Node._txWatch`.

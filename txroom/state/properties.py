@@ -9,11 +9,12 @@ accepted as identifiers, and numbers; everything else comes in as variables.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from operator import attrgetter
 from reprlib import repr as short
 from typing import Any
 
-from .collections import Collection, CollectionType
+from .collections import CollectionType
 from .fields import ABSENT, Field
 from .node import Node
 from .types import Quantized
@@ -193,27 +194,10 @@ def _begin(self: Any, field: Field) -> None:
     type_: Any = field.type
     default = field.default
     if isinstance(type_, CollectionType):
-        default = type_.kind() if default is ABSENT else copyOf(type_.kind(default))  # type: ignore[call-arg]
+        default = type_.kind() if default is ABSENT else copy(type_.kind(default))  # type: ignore[call-arg]
     elif default is ABSENT:
         default = type_()
     elif default is not None:
-        default = copyOf(default)
+        default = copy(default)
     setattr(self, field.slot, None)
     setattr(self, field.name, default)
-
-
-def copyOf(value: Any) -> Any:
-    """
-    A value that another instance can have: nodes have one place, so they are copied with all below them.
-    """
-    if isinstance(value, Collection):
-        data: Any = value._txData  # type: ignore[attr-defined]
-        if isinstance(data, dict):
-            return type(value)({key: copyOf(each) for key, each in data.items()})  # type: ignore[call-arg]
-        return type(value)([copyOf(each) for each in data])  # type: ignore[call-arg]
-    if isinstance(value, Node):
-        copy = type(value)()
-        for field in value._txFields:  # type: ignore[attr-defined]
-            setattr(copy, field.name, copyOf(getattr(value, field.name)))
-        return copy
-    return value

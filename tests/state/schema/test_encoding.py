@@ -106,6 +106,32 @@ class PatchTests(SynchronousTestCase):
             unit.x, unit.y = 1.5, -2.0
             self.assertEqual(self.harness.patch(), head(unit._txId) + bytes.fromhex("810000c03f82000000c0"))
 
+    def test_mixins(self) -> None:
+        """A class may have several bases; the one with the most fields is the one that clients know of."""
+
+        class Moving(State):
+            """Has no fields."""
+
+        class Slow(Unit):
+            health = 50
+
+        class Cart(Moving, Unit):
+            load: Uint16 = 7
+
+        class SlowCart(Slow, Cart):
+            driver: str = "bob"
+
+        class Road(State):
+            units: List[Unit]
+
+        road = Road(units=[Cart(name="c"), SlowCart(name="s")])
+        client = Harness(road).reader()
+        self.assertEqual(client.state(), expected(road, None))
+        self.assertEqual(
+            [[getattr(unit, field.name) for field in unit._txFields] for unit in road.units],
+            [["c", 0.0, 0.0, 0, 7], ["s", 0.0, 0.0, 50, 7, "bob"]],
+        )
+
     def test_largeNumbers(self) -> None:
         """Objects with numbers of more than 16 bits."""
         world = World(units={"a": Unit()})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from ..collections import CollectionType, Map
 from ..fields import Field
@@ -31,10 +31,8 @@ def typeName(type_: Any) -> str:
 
 def baseOf(cls: type[State]) -> type[State] | None:
     """The class whose fields come before its own; None: there is none."""
-    for base in cls.__mro__[1:]:
-        if base is not State and isinstance(base, type(State)) and base._txFields:
-            return base
-    return None
+    base = cls._txBase
+    return cast("type[State]", base) if base is not None and base._txFields else None
 
 
 class Classes:
