@@ -102,6 +102,41 @@ class NativeTests(SynchronousTestCase):
         self.assertIsNone(self.tree.commit())
         self.assertEqual(self.encoding.hash(), before)
 
+    def test_mixins(self) -> None:
+        """A class has the fields of the base that has the most, whichever base comes first."""
+
+        class Armed(State):
+            """Has no fields."""
+
+        class Truck(Armed, Unit):
+            load: int = 5
+
+        class Depot(State):
+            units: List[Unit]
+
+        tree = StateTree(Depot(units=[Truck(tags=["a"]), Unit()]), self.fail)
+        encoding = NativeEncoding(tree)
+        reader = NativeReader(encoding.schema())
+        reader.apply(encoding.full(None))
+        truck = reader.root.units[0]
+        self.assertEqual((truck.hp, truck.tags, truck.load, reader.hash()), (10, ["a"], 5, encoding.hash()))
+
+    def test_numbers(self) -> None:
+        """Integers have up to 54 bits, masks up to 63; a reader refuses numbers of more."""
+
+        class Extremes(State):
+            it: List[int]
+
+        most = 2**53 - 1
+        tree = StateTree(Extremes(it=[most, -most]), self.fail)
+        encoding = NativeEncoding(tree)
+        reader = NativeReader(encoding.schema())
+        reader.apply(encoding.full(None))
+        self.assertEqual(reader.root.it, [most, -most])
+        reader.apply(b"\x08\x01" + b"\xff" * 8 + b"\x7f")
+        error = self.assertRaises(ValueError, reader.apply, b"\x08\x01" + b"\xff" * 9 + b"\x01")
+        self.assertIn("63 bits", str(error))
+
     def test_private(self) -> None:
         """A view shows entries of private maps, and the content of private lists."""
         view = self.tree.view("m")

@@ -223,6 +223,93 @@ test("a state that replaces another keeps what has the same place, and tells the
   assert.deepEqual(told(room), [[["Ada", "hp", 5, 6]]]);
 });
 
+test("a field that the class of the server has no more is gone", async () => {
+  const h = new Harness();
+  const room = await joined(h);
+  const { state } = room;
+  const ada = state.players.get("ada");
+  told(room);
+  const [resume] = await h.reconnect();
+  const schema = [
+    ["object", "Game", [["players", 1], ["level", "uint8"]]],
+    ["map", 2],
+    ["object", "Player", [["name", "str"], ["hp", "int"]]],
+  ];
+  h.resumed(resume, { schema, stateVersion: 3 });
+  const game = [MAKE, 0, 0, 1, MAKE, 1, 1, 1, MAKE, 2, 2, 1, ROWS, 0, 0b11, 0, 1, word(0), 2, 5];
+  const players = [ROWS, 2, 0b11, 0, 1, word(2), text("Ada"), integer(-7), PUT, 1, 1, text("ada"), 3];
+  h.socket.receive("state", "r1", 3, base64(FULL, game, players));
+  assert.deepEqual(state, { players: new Map([["ada", { name: "Ada", hp: -7 }]]), level: 5 });
+  assert.ok(room.state === state && state.players.get("ada") === ada);
+  assert.deepEqual(told(room), [
+    [
+      ["game", "scores", [], undefined],
+      ["game", "turn", null, undefined],
+      ["game", "over", false, undefined],
+      ["Ada", "x", 1.5, undefined],
+      ["Ada", "note", null, undefined],
+      ["game", "level", undefined, 5],
+    ],
+  ]);
+  h.socket.receive("state", "r1", 4, base64(FULL, game, players));
+  assert.deepEqual(told(room), [], "what has gone is told once");
+  h.socket.receive("patch", "r1", 4, 5, base64(ROWS, 2, 0b10, 0, 1, word(2), integer(8)));
+  assert.deepEqual(ada, { name: "Ada", hp: 8 });
+});
+
+test("an item of a list that has another class now has the fields of that", async () => {
+  const h = new Harness();
+  const joining = h.client.joinOrCreate("chat");
+  await settle();
+  h.socket.open();
+  const schema = [
+    ["object", "Game", [["shapes", 1]]],
+    ["list", 2],
+    ["object", "Shape", [["name", "str"]]],
+    ["object", "Circle", [["name", "str"], ["radius", "uint8"]]],
+    ["object", "Square", [["name", "str"], ["side", "uint8"]]],
+  ];
+  h.socket.receive("joined", h.socket.take()[0][1], "r1", h.membership({ schema, stateVersion: 1 }));
+  const full = (cls, name, size) => {
+    const made = [MAKE, 0, 0, 1, MAKE, 1, 1, 1, MAKE, cls, 2, 1];
+    return base64(FULL, made, ROWS, 0, 1, 0, 1, word(0), 2, ROWS, cls, 3, 0, 1, word(2), text(name), size, SPLICE, 1, 0, 0, 1, 3);
+  };
+  h.socket.receive("state", "r1", 1, full(3, "round", 5));
+  const room = await joining;
+  assert.deepEqual(room.state, { shapes: [{ name: "round", radius: 5 }] });
+  h.socket.receive("state", "r1", 2, full(4, "even", 7));
+  assert.deepEqual(room.state, { shapes: [{ name: "even", side: 7 }] });
+  assert.deepEqual(Object.keys(room.state.shapes[0]), ["name", "side"]);
+  h.socket.receive("patch", "r1", 2, 3, base64(ROWS, 4, 2, 0, 1, word(2), 8));
+  assert.deepEqual(room.state, { shapes: [{ name: "even", side: 8 }] });
+  assert.deepEqual(h.errors, []);
+});
+
+test("another join that is answered without a state keeps the state, and patches go on", async () => {
+  const h = new Harness();
+  const room = await joined(h);
+  const { state } = room;
+  const again = h.client.joinOrCreate("chat");
+  await settle();
+  h.socket.receive("joined", h.socket.take().at(-1)[1], "r1", h.membership({ stateVersion: 9, recovered: true }));
+  const two = await again;
+  assert.ok(room.state === state && two.state === state);
+  assert.equal(two.stateVersion, 7);
+  h.socket.receive("patch", "r1", 7, 9, base64(ROWS, 2, 0b10, 0, 1, word(3), float(2)));
+  assert.deepEqual([state.players.get("ada").x, two.stateVersion, room.status, h.errors], [2, 9, "joined", []]);
+});
+
+test("numbers have up to 53 bits", async () => {
+  const h = new Harness();
+  const room = await joined(h);
+  const high = 2 ** 53 - 2;
+  const made = [MAKE, 2, number(high), 1, ROWS, 2, 15, number(high), 1, player(0, { name: "Eve" })];
+  h.socket.receive("patch", "r1", 7, 8, base64(made, PUT, 1, 1, text("eve"), number(high + 1)));
+  assert.deepEqual([room.state.players.get("eve").name, h.errors], ["Eve", []]);
+  h.socket.receive("patch", "r1", 8, 9, base64(REMOVED, 1, Array(8).fill(255), 1));
+  assert.match(h.errors[0].message, /malformed/);
+});
+
 test("a client that misses a patch resumes with the version that it has", async () => {
   const h = new Harness();
   const room = await joined(h);

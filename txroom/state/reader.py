@@ -179,7 +179,7 @@ class NativeReader:
             if byte < 0x80:
                 return value
             shift += 7
-            if shift > 63:
+            if shift == 63:
                 raise ValueError("a number of more than 63 bits")
 
     def _fixed(self, format: str) -> Any:

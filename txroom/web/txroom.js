@@ -1263,7 +1263,11 @@ function merged(old, fresh, changes = [], now = new Map()) {
     const entries = new Map(isMap ? fresh : Object.entries(fresh));
     const before = new Map(isNew ? [] : isMap ? target : Object.entries(target));
     if (isMap) target.clear(); // the order is that of the server
-    for (const [key, former] of before) if (!entries.has(key)) changes.push({ target, key, value: undefined, former });
+    for (const [key, former] of before) {
+      if (entries.has(key)) continue;
+      changes.push({ target, key, value: undefined, former });
+      if (!isMap) delete target[key];
+    }
     for (const [key, item] of entries) {
       const former = before.get(key);
       const value = kept(former, item);
@@ -1491,7 +1495,7 @@ class StateReader {
   #number() {
     let value = 0;
     for (let scale = 1; ; scale *= 128) {
-      check(scale < 2 ** 49);
+      check(scale < 2 ** 50); // 53 bits in 8 bytes
       const byte = this.#byte();
       value += (byte & 127) * scale;
       if (byte < 128) return value;
