@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 from tests.rooms.case import MSGPACK, NotingRoom, hostOf, onBothEngines
 from tests.rooms.test_state import Ball, Card, Game, Pool
 from tests.rooms.test_state_recovery import SeerCase
 from txroom import Client, RoomError, message
-from txroom.state import State
+from txroom.state import NativeEncoding, State
 
 
 class Dealing(Pool):
@@ -167,6 +168,46 @@ class LimitTests(SeerCase):
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
         self.room().state.title = "short"
         self.assertEqual(self.player().ask("join", "chat", {}, {"state": 1})[0], "joined")
+
+    def test_tooLargeAgain(self) -> None:
+        """
+        A client that joins again on the same connection, when the whole state can't be sent, keeps what it
+        has, and goes on by patches. The room is told.
+        """
+        self.rooms(Pool, maxState=5_000)
+        ada, bob = self.seer(), self.seer()
+        bob.player.send("deal", 4)
+        self.advance(0.1)
+        self.room().state.title = "x" * 6_000
+        self.advance(0.1)
+        for points, seer in enumerate((ada, bob, ada)):
+            self.room().state.scores.append(points)
+            before = seer.version
+            answer = seer.join()
+            self.assertEqual((answer[0], seer.kinds.count("state")), ("joined", 1))
+            self.assertNotIn("schema", answer[3])
+            self.assertGreaterEqual(answer[3]["stateVersion"], before)
+            self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+            self.advance(0.1)
+            self.assertTrue(seer.isComplete)
+            self.assertSame(ada, bob)
+        self.room().state.title = "short"
+        ada.join()
+        self.assertEqual((ada.isComplete, ada.kinds[-2:]), (True, ["joined", "state"]))
+        self.assertSame(ada)
+
+    def test_failedAgain(self) -> None:
+        """The same if the state can't be encoded."""
+        self.rooms(Pool)
+        ada = self.seer()
+        with mock.patch.object(NativeEncoding, "full", side_effect=RuntimeError("no")):
+            answer = ada.join()
+        self.assertIn("stateVersion", answer[3])
+        self.assertNotIn("schema", answer[3])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        ada.player.send("score", 1)
+        self.advance(0.1)
+        self.assertSame(ada)
 
     def test_replaced(self) -> None:
         """`onCreate` may assign another instance; when the room is open that is an error."""

@@ -195,18 +195,21 @@ class Joining:
             if refusal is not None:
                 return refusal
             self._presence.catchUp(member)  # for clients that do not read the members of a second `joined`
-            offset, state = self._context.log.offset, self._shown(member)
+            offset, state = self._context.log.offset, self._shownAgain(member)
             replays.spend(self._context, member, [], NIL, state)
             self._welcome.announce(member, [join.ref], offset, [], NIL, recovered=True, state=state)
         return self._linkOf(member)
 
-    def _shown(self, member: Member) -> Shown | None:
-        """Return what a member is shown of the state once more; `None` if it can't be encoded."""
+    def _shownAgain(self, member: Member) -> Shown | None:
+        """
+        Return what a member is shown of the state once more. If it can't be sent as a whole, that is nothing:
+        the client keeps what it has, and goes on by patches.
+        """
         try:
             return self._states.show(member, member.stateFormat, None)
         except Exception:
             self._context.runner.report(Failure(), member, "state")
-            return None
+            return self._states.kept(member)
 
     def _refusal(self, join: Join, token: object, userId: str) -> Refused | None:
         context = self._context

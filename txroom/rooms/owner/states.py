@@ -85,6 +85,10 @@ class States:
         """
         return None
 
+    def kept(self, member: Member) -> Shown | None:
+        """Return what a client is shown that keeps what it has of the state; `None`: it has none."""
+        return None
+
     def want(self, member: Member, known: int | None) -> None:
         """Send a client what it has missed, because it was too slow; see `WantState`."""
 

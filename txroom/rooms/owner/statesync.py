@@ -214,6 +214,12 @@ class StateSync(States):
         schema = clients.schema() if isinstance(item, StateFull) else b""
         return Shown(self._base + self._tree.version, schema, item)
 
+    def kept(self, member: Member) -> Shown | None:
+        """Return what a client is shown that keeps what it has of the state; see `States.kept`."""
+        if self._tree is None or member.stateFormat not in _ENCODINGS:
+            return None
+        return Shown(self._base + self._tree.version, b"", None)
+
     def want(self, member: Member, known: int | None) -> None:
         """Send a client what it has missed, because it was too slow; see `WantState`."""
         if self._tree is None or member.stateFormat not in _ENCODINGS or member.state is not JOINED:
