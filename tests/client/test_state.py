@@ -16,7 +16,7 @@ from tests.client.case import ClientTestCase, membership
 from txroom import RoomError
 from txroom.client.codec import NotAFrame
 from txroom.client.options import ClientOptions
-from txroom.client.stateshapes import ReadOnlyList, ReadOnlyObject, ReadOnlyShape
+from txroom.client.stateshapes import ClassShape, ReadOnlyList, ReadOnlyObject, ReadOnlyShape
 from txroom.core.validation import OptionError
 from txroom.state import Float32, List, Map, NativeEncoding, NativeReader, State, StateTree, private
 
@@ -156,6 +156,21 @@ class JoinTests(StateCase):
         self.clock.advance(0)
         self.assertEqual(told[-1], room.state)
         self.assertIs(two.state, room.state)
+
+    def test_sharedOnly(self) -> None:
+        """The answer to a second join may come without the state: it goes on by patches."""
+        room = self.joined()
+        state, version = room.state, room.stateVersion
+        joining = self.client.joinById("r1")
+        self.server.game.scores.append(4)
+        patch = self.server.patch()
+        answer = membership(**self.server.joined(isKnown=True))
+        self.wire.receive("joined", self.wire.take()[-1][1], "r1", answer)
+        two: Any = self.successResultOf(joining)
+        self.assertIs(two.state, state)
+        self.assertEqual((two.stateVersion, room.stateVersion), (version, version))
+        self.wire.receive(*patch)
+        self.assertEqual((state.scores, room.status, self.wire.closed), ([3, 4], "joined", None))
 
     def test_lost(self) -> None:
         """A join fails if the connection is lost, or the room ends, before the state has arrived."""
@@ -305,6 +320,49 @@ class ClassTests(StateCase):
         self.server.game.players["ada"].hand.clear()
         self.wire.receive(*self.server.patch())
         self.assertEqual((game.players["bob"].best.rank, ada.x, list(ada.hand)), (3, 4.0, []))
+
+    def test_arguments(self) -> None:
+        """`__init__` isn't called, so it may want arguments."""
+
+        class Ball(State):
+            x: float
+            _seen: list[str] = []
+
+            def __init__(self, x: float) -> None:
+                self.x = x
+
+        class Table(State):
+            balls: List[Ball]
+
+        tree = StateTree(Table(balls=[Ball(2.5)]), self.fail)
+        encoding = NativeEncoding(tree)
+        schema = msgspec.msgpack.decode(encoding.schema())
+        reader = NativeReader(schema, ClassShape(Table, schema))
+        reader.apply(encoding.full(None))
+        ball = reader.root.balls[0]
+        self.assertEqual((type(ball), ball.x, ball._seen), (Ball, 2.5, []))
+
+    def test_fieldGone(self) -> None:
+        """A state that replaces the former has nothing of it, in particular not its fields."""
+        for classes in ({}, {"chat": Game}):
+            self.begin(states=classes)
+            room = self.joined()
+            resume = self.reconnect()[0]
+            schema = [
+                ["object", "Game", [["players", 1]]],
+                ["map", 2],
+                ["object", "Player", [["name", "str"]]],
+            ]
+            self.resumed(resume, stateVersion=2, schema=schema)
+            game = Game(players={"ada": Player(name="Ada")})
+            data = bytes([9, 3, 0, 0, 1, 3, 1, 1, 1, 3, 2, 2, 1, 1, 0, 1, 0, 1, 0, 0, 2])
+            data += bytes([1, 2, 1, 0, 1, 2, 0, 3]) + b"Ada" + bytes([4, 1, 1, 3]) + b"ada" + bytes([3])
+            self.wire.receive("state", "r1", 2, b64encode(data).decode())
+            if classes:
+                self.assertEqual(repr(room.state), repr(game))
+            else:
+                self.assertEqual(vars(room.state), {"players": room.state.players})
+                self.assertEqual(vars(room.state.players["ada"]), {"name": "Ada"})
 
     def test_others(self) -> None:
         """The classes are those of one name of rooms."""

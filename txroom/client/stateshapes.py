@@ -128,7 +128,8 @@ class ClassShape:
         if kind == "list":
             items: List[Any] = List()
             return items._txData, items
-        made = self._classes[name]()
+        cls = self._classes[name]
+        made = cls.__new__(cls)  # `__init__` may want arguments
         return made, made
 
     def set(self, made: Any, name: str, value: Any) -> None:
