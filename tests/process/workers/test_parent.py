@@ -27,6 +27,7 @@ from txroom.process import Workers, starting
 from txroom.process.logs import LogFiles
 from txroom.process.starting import StartError
 from txroom.process.workers import parent
+from txroom.process.workers.backoff import FIRST
 from txroom.process.workers.notifying import Notifier
 from txroom.process.workers.pipe import Ask, Deaf, Left, Renewed, Report, SessionEnded, SharedSocket, Start
 from txroom.process.workers.storeerror import StoreError
@@ -363,6 +364,22 @@ class WorkersTests(WorkersTestCase):
             process.end()
         self.assertFalse(watcher.isRunning)
         self.successResultOf(stopped)
+
+    def test_endsAtOnce(self) -> None:
+        """A worker that ends while it is spawned is a worker for the watcher first, and has ended then."""
+        self.start()
+        spawnProcess = self.reactor.spawnProcess
+
+        def spawn(*args: Any, **more: Any) -> Any:
+            spawnProcess(*args, **more)
+            self.reactor.processes[-1].end(signal=9)
+
+        self.patch(self.reactor, "spawnProcess", spawn)
+        self.reactor.processes[0].end(signal=9)
+        self.reactor.advance(FIRST)
+        self.assertEqual(self.reactor.watchers[0].written, b"0\n+100\n+101\n-100\n+102\n-102\n")
+        self.reactor.advance(2 * FIRST)
+        self.assertEqual(len(self.reactor.processes), 4)
 
     # -- the stop
 

@@ -280,6 +280,63 @@ class ReloadTests(ReloadCase):
         self.supervisor.reload()
         self.assertEqual(len(self.processes), 5)
 
+    def test_endsAtOnce(self) -> None:
+        """If a new worker ends while it is spawned, the reload is given up, and the next one can begin."""
+
+        def spawn(slot: int, side: WorkerSide) -> WorkerProcess:
+            worker = self.spawn(slot, side)
+            self.processes[-1].end(status=1)
+            return worker
+
+        self.patch(self.supervisor, "_spawn", spawn)
+        self.assertFalse(self.successResultOf(self.supervisor.reload()))
+        self.patch(self.supervisor, "_spawn", self.spawn)
+        self.reactor.flush()
+        self.assertEqual((len(self.supervisor.workers), self.places()), (2, [100, 101]))
+        count = len(self.processes)
+        self.supervisor.reload()
+        self.assertEqual(len(self.processes), count + 2)
+
+    def test_mendedAtOnce(self) -> None:
+        """So may one that is started after a reload, because its predecessor has ended meanwhile."""
+        new = self.reload()
+        new[0].end(signal=9)
+
+        def spawn(slot: int, side: WorkerSide) -> WorkerProcess:
+            worker = self.spawn(slot, side)
+            self.processes[-1].end(status=1)
+            return worker
+
+        self.patch(self.supervisor, "_spawn", spawn)
+        for process in self.old:
+            process.send(Left())
+        self.patch(self.supervisor, "_spawn", self.spawn)
+        self.assertEqual(len(self.processes), 5)
+        self.reactor.flush()
+        self.reactor.advance(FIRST)
+        self.assertEqual((self.processes[5].protocol.slot, self.places()), (1, [105, 103]))
+        self.assertFalse(self.supervisor._isReloading)
+
+    def test_faultAtEnd(self) -> None:
+        """
+        A fault where nobody expects one ends the reload, and is logged. Who waits for the reload, or for the
+        next one, is told, and reloads go on.
+        """
+
+        def fail(slot: Any) -> None:
+            raise KeyError("a fault")
+
+        first, second = self.supervisor.reload(), self.supervisor.reload()
+        self.patch(self.supervisor, "mend", fail)
+        self.serve(2)
+        for process in self.old:
+            process.send(Left())
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+        self.assertEqual([self.successResultOf(each) for each in (first, second)], [False, False])
+        self.assertEqual(self.notes[-1], "")
+        self.supervisor.reload()
+        self.assertEqual(len(self.processes), 6)
+
     def test_fault(self) -> None:
         """An error that nobody expects is logged; the new workers stop, and the old ones go on."""
 

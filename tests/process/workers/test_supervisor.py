@@ -13,7 +13,7 @@ from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, sta
 from txroom.process.workers.backoff import FIRST
 from txroom.process.workers.child import WorkerProcess, WorkerSide
 from txroom.process.workers.pipe import Ask, Gone, Group, Ready, ReloadCertificates, Report
-from txroom.process.workers.supervisor import REMEMBERED, Supervisor, summed
+from txroom.process.workers.supervisor import REMEMBERED, Supervisor
 
 
 class SupervisorTests(SynchronousTestCase):
@@ -21,15 +21,20 @@ class SupervisorTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = WorkersReactor()
+        self.processes = self.reactor.processes
+        #: Whether workers end while they are spawned. Twisted tells that before its `spawnProcess` returns.
+        self.endAtOnce = False
         self.notes: list[Any] = []
         self.groups: list[str] = []
         self.supervisor = Supervisor(self.reactor, 2, self.spawn, self)
         self.supervisor.start()
-        self.processes = self.reactor.processes
 
     def spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
         worker = WorkerProcess(startOf(slot), self.reactor, side)
         self.reactor.spawnProcess(worker, "", [], {})
+        if self.endAtOnce:
+            self.processes[-1].output("txroom: no memory\n")
+            self.processes[-1].end(status=1)
         return worker
 
     # What the supervisor reports.
@@ -109,6 +114,26 @@ class SupervisorTests(SynchronousTestCase):
         self.supervisor._spawn = spawn
         self.reactor.advance(2 * FIRST)
         self.assertEqual(self.processes[2].protocol.slot, 1)
+
+    def test_endsAtOnce(self) -> None:
+        """A worker that ends while it is spawned keeps its slot, and is started again as all others are."""
+        first, _ = self.serve()
+        self.endAtOnce = True
+        first.end(signal=9)
+        with capturedLogs() as events:
+            self.reactor.advance(FIRST)
+            self.reactor.advance(0)
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "txroom: no memory",
+                "worker 1 (process 102) has ended with status 1; it is started again in 0.2 s",
+            ],
+        )
+        self.endAtOnce = False
+        self.reactor.advance(2 * FIRST)
+        self.assertEqual(self.processes[3].protocol.slot, 1)
+        self.assertEqual([worker.pid for worker in self.supervisor.workers], [101, 103])
 
     # -- nodes that have ended
 
@@ -204,6 +229,16 @@ class SupervisorTests(SynchronousTestCase):
         self.reactor.advance(60)
         self.assertEqual((len(self.notes), len(self.processes)), (1, 2))
 
+    def test_failedAtOnce(self) -> None:
+        """So is it if they end while they are spawned."""
+        self.endAtOnce = True
+        self.supervisor = Supervisor(self.reactor, 2, self.spawn, self)
+        self.supervisor.start()
+        self.assertEqual(self.notes, [])
+        self.reactor.flush()
+        self.assertEqual(self.notes, [["txroom: no memory"]])
+        self.assertEqual((len(self.processes), self.supervisor.workers), (4, []))
+
     def test_failedLater(self) -> None:
         """Once a worker has served, the others may fail."""
         first, second = self.serve()
@@ -228,6 +263,18 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual({event["log_level"].name for event in events}, {"debug"})
         self.successResultOf(self.supervisor.stop())
 
+    def test_stopAtOnce(self) -> None:
+        """A worker that has ended while it was spawned is waited for at a stop, and not forgotten."""
+        self.endAtOnce = True
+        self.supervisor = Supervisor(self.reactor, 2, self.spawn, self)
+        self.supervisor.start()
+        stopped = self.supervisor.stop()
+        self.assertNoResult(stopped)
+        self.reactor.flush()
+        self.successResultOf(stopped)
+        self.reactor.advance(60)
+        self.assertEqual((len(self.processes), self.notes), (4, []))
+
     def test_stopNow(self) -> None:
         """At the second signal nobody waits any more."""
         first, second = self.serve()
@@ -244,14 +291,3 @@ class SupervisorTests(SynchronousTestCase):
         for process in self.processes:
             process.end(status=1)
         self.assertEqual(self.notes, [])
-
-
-class SummedTests(SynchronousTestCase):
-    """`summed`."""
-
-    def test_sums(self) -> None:
-        """Numbers are added, those by reason for each reason."""
-        first = Report("ok", {"total": 2, "rejected": {"origin": 1}}).stats
-        second = {"total": 3, "rejected": {"origin": 1, "path": 4}}
-        self.assertEqual(summed([first, {}, second]), {"total": 5, "rejected": {"origin": 2, "path": 4}})
-        self.assertEqual(summed([]), {})

@@ -38,7 +38,8 @@ from .sockets import SharedSockets, areLeft
 from .spawning import keptAfter, socketsFor, spawn
 from .storechoice import checkStore, makeStore
 from .storeprocess import environmentOf
-from .supervisor import Supervisor, summed
+from .summing import summed
+from .supervisor import Supervisor
 from .watching import Watching
 
 if TYPE_CHECKING:

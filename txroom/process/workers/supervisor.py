@@ -5,18 +5,19 @@ The supervisor of the workers: it starts them, starts those again that have ende
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
-import attrs
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from .backoff import Backoff
 from .child import WorkerProcess, WorkerSide, WorkerState
 from .pipe import Ask, Down, Gone, Group, Ready
 from .reloading import READY_TIMEOUT, GivenUp, Reload
+from .slot import Slot
 
 #: For how many seconds new workers are told of a node that has ended. Its lease has expired by then.
 REMEMBERED = 15.0
@@ -47,21 +48,6 @@ class SupervisorSide(Protocol):
 
     def failed(self, worker: WorkerProcess) -> None:
         """No worker has ever served, and each has ended; `worker` is the last one."""
-
-
-@attrs.define(eq=False)
-class Slot:
-    """The place of one worker. It has a number, from 1, that its successors have too."""
-
-    number: int
-    backoff: Backoff = attrs.field(factory=Backoff)
-    worker: WorkerProcess | None = None
-    #: The process that is to take the place of `worker`, during a reload.
-    successor: WorkerProcess | None = None
-    #: The call that starts the next process.
-    starting: IDelayedCall | None = None
-    #: Whether a process of it has ended.
-    hasFailed: bool = False
 
 
 class Supervisor:
@@ -96,6 +82,8 @@ class Supervisor:
         self.slots = [Slot(number) for number in range(1, count + 1)]
         #: All processes that have not ended, in the order of their starts.
         self.workers: list[WorkerProcess] = []
+        #: Those that have ended while they were spawned, until that is seen to.
+        self._early: set[WorkerProcess] = set()
         #: The nodes that have ended, and when.
         self._gone: dict[str, float] = {}
         self._group: Group | None = None
@@ -240,7 +228,7 @@ class Supervisor:
     def _beginReload(self) -> None:
         if not self._isReloading:
             self._isReloading = True
-            Deferred.fromCoroutine(self._reloadAll())
+            Deferred.fromCoroutine(self._reloadAll()).addErrback(self._reloadFailed)
 
     async def _reloadAll(self) -> None:
         """Reload until nobody has asked for it during the last reload."""
@@ -251,16 +239,23 @@ class Supervisor:
                 await self._replace(self._replaced.pop(0))
                 continue
             reloads, self._reloads = self._reloads, []
-            if not self.serving:
-                await self._started()
-            serving, isDone = self.serving, True
-            if not serving:
-                self._startWaiting()
-            elif (self.mayLoseRooms or all(worker.node for worker in serving)) and not self.isStopping:
-                isDone = await Reload(self._clock, self, self._atOnce).run()
-            for reloaded in reloads:
-                reloaded.callback(isDone)
+            isDone = False
+            try:
+                isDone = await self._replaceAll()
+            finally:
+                for reloaded in reloads:
+                    reloaded.callback(isDone)
         self._isReloading = False
+        self._side.reloading("")
+
+    def _reloadFailed(self, failure: Failure) -> None:
+        """A fault has ended the reload, and what waited for its end; the next one can begin."""
+        self._log.failure("the reload has failed", failure)
+        self._isReloading = False
+        self._replaced.clear()
+        reloads, self._reloads = self._reloads, []
+        for reloaded in reloads:
+            reloaded.callback(False)
         self._side.reloading("")
 
     async def _replacedEnd(self) -> None:
@@ -271,6 +266,17 @@ class Supervisor:
             self._log.info("reload: it waits {what}", what=what)
             self._side.reloading(f"a reload waits {what}")
             await DeferredList([worker.whenEnded() for worker in replaced])
+
+    async def _replaceAll(self) -> bool:
+        """Replace all workers, or start those that wait for it. Returns whether that was not given up."""
+        if not self.serving:
+            await self._started()
+        serving = self.serving
+        if not serving:
+            self._startWaiting()
+        elif (self.mayLoseRooms or all(worker.node for worker in serving)) and not self.isStopping:
+            return await Reload(self._clock, self, self._atOnce).run()
+        return True
 
     async def _replace(self, worker: WorkerProcess) -> None:
         """Replace a worker, unless that has been done meanwhile."""
@@ -327,8 +333,17 @@ class Supervisor:
     # -- ends
 
     def exited(self, worker: WorkerProcess, why: str) -> None:
-        """A worker has ended: its node is gone; see `WorkerSide`."""
+        """A worker has ended; see `WorkerSide`."""
+        if worker in self.workers:
+            self._exited(worker, why)
+        else:
+            self._early.add(worker)
+            self._clock.callLater(0, self._exited, worker, why)
+
+    def _exited(self, worker: WorkerProcess, why: str) -> None:
+        """The node of the worker is gone, and its slot needs another one."""
         self.workers.remove(worker)
+        self._early.discard(worker)
         if worker.node is not None:
             self._forget()
             self._gone[worker.node] = self._clock.seconds()
@@ -364,7 +379,9 @@ class Supervisor:
 
     def closed(self, worker: WorkerProcess) -> None:
         """All output of a worker that has ended was read; see `WorkerSide`."""
-        if worker is self._hopeless:
+        if worker in self._early:
+            self._clock.callLater(0, self.closed, worker)
+        elif worker is self._hopeless:
             self._side.failed(worker)
 
     def _finish(self) -> None:
@@ -422,19 +439,3 @@ class OneWorker:
         """The worker keeps its place."""
         self._slot.successor = None
         self._supervisor.mend(self._slot)
-
-
-def summed(reports: Iterable[dict[str, object]]) -> dict[str, object]:
-    """Return the sums of the counters of several workers; counters by name are added by name."""
-    total: dict[str, object] = {}
-    for report in reports:
-        for name, value in report.items():
-            total[name] = _added(total.get(name), value)
-    return total
-
-
-def _added(before: object, value: object) -> object:
-    if isinstance(value, dict):
-        return summed([before if isinstance(before, dict) else {}, value])
-    assert isinstance(value, int)
-    return value + (before if isinstance(before, int) else 0)

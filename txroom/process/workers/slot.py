@@ -1,0 +1,26 @@
+"""
+The places of the workers.
+"""
+
+from __future__ import annotations
+
+import attrs
+from twisted.internet.interfaces import IDelayedCall
+
+from .backoff import Backoff
+from .child import WorkerProcess
+
+
+@attrs.define(eq=False)
+class Slot:
+    """The place of one worker. It has a number, from 1, that its successors have too."""
+
+    number: int
+    backoff: Backoff = attrs.field(factory=Backoff)
+    worker: WorkerProcess | None = None
+    #: The process that is to take the place of `worker`, during a reload.
+    successor: WorkerProcess | None = None
+    #: The call that starts the next process.
+    starting: IDelayedCall | None = None
+    #: Whether a process of it has ended.
+    hasFailed: bool = False
