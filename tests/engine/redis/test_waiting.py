@@ -70,6 +70,19 @@ class WaitsTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual(later, [None])
 
+    def test_stopNested(self) -> None:
+        """A wait may wait for another one, and end with it."""
+        for isOuterFirst in (False, True):
+            waits = Waits(self.clock)
+            inner: Deferred[None] = Deferred()
+            if isOuterFirst:
+                outer = fired(waits.either(inner, 10))
+            waits.pause(5).chainDeferred(inner)
+            if not isOuterFirst:
+                outer = fired(waits.either(inner, 10))
+            waits.stop()
+            self.assertEqual((outer, self.clock.getDelayedCalls()), ([None], []))
+
 
 class InOrderTests(SynchronousTestCase):
     """`InOrder`."""

@@ -38,8 +38,9 @@ class Waits:
         self.isStopped = True
         calls, self._calls = self._calls, {}
         for delayed, call in calls.values():
-            delayed.cancel()
-            call()
+            if delayed.active():  # the end of one wait may have ended another
+                delayed.cancel()
+                call()
 
     def pause(self, seconds: float) -> Deferred[None]:
         """Return a Deferred that fires after so many seconds."""
