@@ -193,6 +193,13 @@ class AttachTests(EntranceTests):
         self.assertEqual((self.attach(), self.owning.taken), (["link"], [ORPHAN]))
         self.assertEqual(self.host.arrivals, [("guarded outlet", "l")])
 
+    def test_handedOver(self) -> None:
+        """So is a room whose node has handed it over and is still alive, as the listings say that it is there."""
+        self.locator.guessed = AtNode("a")
+        self.locator.places = [ORPHAN]
+        self.peers.answers = [ELSEWHERE]
+        self.assertEqual((self.attach(), self.owning.taken), (["link"], [ORPHAN]))
+
     def test_slower(self) -> None:
         """If another node takes it over, the client goes there."""
         self.locator.places = [ORPHAN, AtNode("a")]
@@ -354,6 +361,15 @@ class AskTests(EntranceTests):
         """A room that no node has is taken over first."""
         self.locator.places = [ORPHAN]
         self.assertEqual((self.ask(), self.host.commands), (["done"], [Lock()]))
+
+    def test_handedOver(self) -> None:
+        """So is a room whose node has handed it over and is still alive, as the listings say that it is there."""
+        self.locator.guessed = AtNode("a")
+        self.locator.places = [ORPHAN]
+        self.peers.answers = [ElsewhereError()]
+        done = self.ask()
+        self.clock.advance(LONGEST)
+        self.assertEqual((done, self.owning.taken), (["done"], [ORPHAN]))
 
     def test_orphanLate(self) -> None:
         """

@@ -7,8 +7,11 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from tests.case import fired
 from tests.engine.redis.nodes import TestNode
 from tests.engine.redis.test_handingover import Slow, SlowRoomsTestCase
+from txroom import LeaveReason
+from txroom.engine.redis.lease import RENEW
 from txroom.rooms.owner.moving import PATIENCE
 
 
@@ -187,6 +190,59 @@ class ForwardingTests(SlowRoomsTestCase):
         self.advance(2)
         self.assertEqual((left, len(gone)), ([1], 4))
         self.assertEqual(len(second.app.rooms[watcher.id].clients), 1)
+
+    def test_stopping(self) -> None:
+        """
+        So it is if the node of the room stops without `leave`: what clients of other nodes send until they
+        resume is handled once and in order, and those that leave have left.
+        """
+        self.stopping(0.0)
+
+    def test_stoppingLater(self) -> None:
+        """Nobody needs to resume for that."""
+        self.stopping(4.0)
+
+    def stopping(self, seconds: float) -> None:
+        """The node of a room stops; a client resumes after so many seconds."""
+        first, second = self.start()
+        self.advance(RENEW + 1)  # so that they know each other
+        gone: list[Any] = []
+        self.patch(Slow, "onLeave", lambda room, client, reason: gone.append((client.id, reason)))
+        watcher = first.join()
+        ada, bob, carol = (self.plain(second, watcher.id) for _ in range(3))
+        Slow.gates["work"] = Deferred()
+        ada.write("send", ada.id, "work", 0)
+        self.settle()
+        stopped = fired(first.harness.server.stopService())
+        bob.write("leave", 7, bob.id)
+        number = 1
+        while not ada.frames("left"):
+            ada.say(number)
+            number += 1
+            self.advance(0.02)
+        carol.client.close()
+        for _ in range(5):
+            ada.say(number)
+            number += 1
+            self.advance(0.01)
+        self.advance(seconds)
+        ada.resume()
+        self.advance(3)
+        self.assertEqual((self.whereIs(ada.id), len(stopped)), ([second], 1))
+        self.assertEqual(ada.heard, list(range(number)))
+        left = [(each.frames("joined")[0][3]["member"], LeaveReason.LEFT) for each in (bob, carol)]
+        self.assertEqual(gone, left)
+
+    def test_stoppingAlone(self) -> None:
+        """A node that stops doesn't wait if nobody takes its rooms."""
+        (first,) = self.start(1)
+        ada = self.plain(first)
+        Slow.gates["work"] = Deferred()
+        ada.write("send", ada.id, "work", 0)
+        self.settle()
+        stopped = fired(first.harness.server.stopService())
+        self.advance(PATIENCE + 0.3)
+        self.assertEqual(len(stopped), 1)
 
     def test_calls(self) -> None:
         """A call without a number is refused at once, since another node can't answer it."""

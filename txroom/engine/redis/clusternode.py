@@ -45,8 +45,9 @@ from .turn import Turn
 from .unlisted import UnlistedRooms
 from .waiting import Waits
 
-#: For how many seconds Redis remembers nodes whose leases have expired.
-REMEMBERED = 60.0
+#: For how many seconds Redis remembers nodes whose leases have expired. For how many a node that stops waits
+#: for the next owners of its rooms.
+REMEMBERED, PASSED = 60.0, 1.0
 #: After how many seconds of a start the log says that the server waits for Redis.
 NOTICE = 2.0
 #: After how many seconds without a fresh lease clients are sent to other nodes; how often that is checked.
@@ -227,6 +228,8 @@ class ClusterNode:
         self._announcing.withdraw()
         self.lease.stop()
         await DeferredList(self._endLease(self.id), consumeErrors=True)
+        if self.lease.others:
+            await self.entrance.passedOn(PASSED)
 
     def _endLease(self, node: str) -> list[Deferred[Any]]:
         """End the lease of a node, and tell all others."""

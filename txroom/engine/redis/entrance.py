@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import CheckResume, Command, unanswered
+from ...rooms.contract.asks import CheckResume, Command, TakeLate, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, Link, Outlet
 from .here import Here, Owned
 from .lease import Lease
@@ -120,6 +120,8 @@ class Entrance:
         self._guarded = guarded
         self._lease = lease
         self._requests = InOrder()
+        #: How many times something is being passed on to a room that has left this node; see `TakeLate`.
+        self._passing = 0
 
     # -- attaching
 
@@ -193,14 +195,14 @@ class Entrance:
             place = await self._locator.ask(arrival.room, result.notAt)
             if isinstance(place, AtNode) or place in (Where.UNKNOWN, Where.HERE):
                 await attempts.again()
-            if not isinstance(place, AtNode):
+            if isinstance(place, Where):
                 place = None
 
     def _attachOnce(
         self, outlet: Outlet, arrival: Join | Resume, attempts: Attempts, place: Place | None
     ) -> Deferred[Link | Refused | Missed]:
         async def passOn() -> list[Deferred[Any]]:
-            found = place or await self._find(arrival.room, attempts)
+            found = place if isinstance(place, AtNode) else await self._find(arrival.room, attempts, place)
             if isinstance(found, AtNode):
                 asked = self._peers.attach(found.node, outlet, arrival)
                 return [asked.addCallback(_orMissed, found.node)]
@@ -212,9 +214,12 @@ class Entrance:
 
         return self._requests.add(arrival.room, passOn)
 
-    async def _find(self, room: str, attempts: Attempts) -> Place:
-        """Return where a room is, after it was taken over if no node had it."""
-        place = self._locator.guess(room) or await self._locator.ask(room)
+    async def _find(self, room: str, attempts: Attempts, place: Place | None) -> Place:
+        """
+        Return where a room is, after it was taken over if no node had it. `place` is where it was last, if
+        Redis was asked just now: the listing of a room that was handed over may still name a node.
+        """
+        place = place or self._locator.guess(room) or await self._locator.ask(room)
         while not attempts.areOver:
             if self._owning.isTaking(room) or isinstance(place, Orphan):
                 if await self._owning.take(room, place):
@@ -236,7 +241,21 @@ class Entrance:
             asked = self._askHere(owned, command, ASK_SECONDS)
         else:
             asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, FIND_SECONDS)))
-        return self._waits.within(ASK_SECONDS, asked)
+        asked = self._waits.within(ASK_SECONDS, asked)
+        if isinstance(command, TakeLate):
+            self._passing += 1
+            asked.addBoth(self._passed)
+        return asked
+
+    def _passed(self, result: Any) -> Any:
+        self._passing -= 1
+        return result
+
+    async def passedOn(self, seconds: float) -> None:
+        """Wait until rooms that have left have got what clients have sent them here, for so long at most."""
+        until = self._waits.seconds() + seconds
+        while self._passing and self._waits.seconds() < until:
+            await self._waits.pause(SHORTEST)
 
     def askFrom(self, room: str, command: Command, seconds: float) -> Deferred[Any] | None:
         """Another node asks for a command within so many seconds; `None`: the room isn't here."""
@@ -256,7 +275,8 @@ class Entrance:
         place: Place | None = None
         notAt = ""
         while not attempts.areOver:
-            place = place or await self._findInTime(room, attempts)
+            if not isinstance(place, AtNode):
+                place = await self._findInTime(room, attempts, place)
             if place is None:
                 break
             if place is Where.NOWHERE:
@@ -271,16 +291,16 @@ class Entrance:
                     notAt = place.node
             await attempts.again()
             place = await self._locator.ask(room, notAt)
-            if not isinstance(place, AtNode):
+            if isinstance(place, Where):
                 place = None
         raise unanswered(False)
 
-    async def _findInTime(self, room: str, attempts: Attempts) -> Place | None:
+    async def _findInTime(self, room: str, attempts: Attempts, place: Place | None) -> Place | None:
         """
         Return where a room is, or `None` if a takeover takes longer than the attempts. Whoever asks is told
         then that nothing has happened, so nothing may happen when the room opens.
         """
         found: list[Place] = []
-        finding = Deferred.fromCoroutine(self._find(room, attempts)).addCallback(found.append)
+        finding = Deferred.fromCoroutine(self._find(room, attempts, place)).addCallback(found.append)
         await self._waits.either(finding, max(0.0, attempts.left))
         return found[0] if found and not attempts.areOver else None

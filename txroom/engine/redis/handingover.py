@@ -49,8 +49,9 @@ LONGEST, RETURN, LOOK = 30.0, 1.0, 0.02
 OPENED = 20.0
 #: For how many seconds this node tries to take a room back.
 TAKEN_BACK = 10.0
-#: The most seconds for the preparation of all rooms when this node stops.
-PREPARED = 2.0
+#: The most seconds for the preparation of all rooms when this node stops. For how many seconds it goes on when
+#: they have been handed over.
+PREPARED, TOLD = 2.0, 0.5
 
 
 #: In the details of the error of a node that refuses a room: whether that is because it leaves too.
@@ -284,10 +285,16 @@ class HandingOver:
     # -- when this node stops
 
     async def end(self) -> None:
-        """Give all rooms that are left to any nodes."""
+        """
+        Give all rooms that are left to any nodes. If clients of other nodes are in them, go on until these
+        clients know it: their nodes pass on here what they send, as long as this one is alive.
+        """
+        isRemote = any(theirs for _, theirs in self._peers.links.values())
         moved = gatherResults([Deferred.fromCoroutine(self._prepared(owned)) for owned in self._here])
         await self._waits.either(moved, PREPARED)
         await self._journals.handOverAll()
+        if isRemote:
+            await self._waits.pause(TOLD)
 
     # -- from other nodes
 
