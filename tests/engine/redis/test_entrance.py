@@ -194,7 +194,7 @@ class AttachTests(EntranceTests):
         self.assertEqual(self.host.arrivals, [("guarded outlet", "l")])
 
     def test_handedOver(self) -> None:
-        """So is a room whose node has handed it over and is still alive, as the listings say that it is there."""
+        """So is a room that was handed over, although it is listed at its former node, which is alive."""
         self.locator.guessed = AtNode("a")
         self.locator.places = [ORPHAN]
         self.peers.answers = [ELSEWHERE]
@@ -363,7 +363,7 @@ class AskTests(EntranceTests):
         self.assertEqual((self.ask(), self.host.commands), (["done"], [Lock()]))
 
     def test_handedOver(self) -> None:
-        """So is a room whose node has handed it over and is still alive, as the listings say that it is there."""
+        """So is a room that was handed over, although it is listed at its former node, which is alive."""
         self.locator.guessed = AtNode("a")
         self.locator.places = [ORPHAN]
         self.peers.answers = [ElsewhereError()]

@@ -49,8 +49,8 @@ LONGEST, RETURN, LOOK = 30.0, 1.0, 0.02
 OPENED = 20.0
 #: For how many seconds this node tries to take a room back.
 TAKEN_BACK = 10.0
-#: The most seconds for the preparation of all rooms when this node stops. For how many seconds it goes on when
-#: they have been handed over.
+#: The most seconds for the preparation of all rooms when this node stops, and for how many seconds it goes on
+#: when they have been handed over.
 PREPARED, TOLD = 2.0, 0.5
 
 
