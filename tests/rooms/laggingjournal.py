@@ -21,6 +21,7 @@ from txroom.rooms.contract.records import (
     CreatedBy,
     Entry,
     Handled,
+    HistoryKept,
     Loaded,
     MemberRecord,
     MemberRemoved,
@@ -76,6 +77,7 @@ class Stored:
         """All is lost."""
         self.epoch = secrets.token_urlsafe(6)
         self.log: list[Entry] = []
+        self.apart: list[Entry] = []
         self.offset = 0
         self.members: dict[str, MemberRecord] = {}
         self.handled: dict[str, list[Handled]] = {}
@@ -117,6 +119,9 @@ class Stored:
                 self.answered.pop(key, None)
         elif isinstance(record, Listing):
             self.listing = record
+        elif isinstance(record, HistoryKept):
+            self.apart = [entry for entry in self.apart if entry.offset not in record.gone]
+            self.apart += record.entries
         elif isinstance(record, Loaded):
             self._found(record)
         else:
@@ -125,6 +130,7 @@ class Stored:
     def _found(self, everything: Loaded) -> None:
         """The owner still had everything."""
         self.log = list(everything.entries)
+        self.apart = []
         self.offset = everything.offset
         for records in (everything.members, everything.handled, everything.reserved, everything.removed):
             for record in records:
@@ -147,7 +153,7 @@ class Stored:
         return crossed(
             Loaded(
                 self.offset,
-                tuple(self.log),
+                (*(entry for entry in self.apart if entry not in self.log), *self.log),
                 tuple(self.members.values()),
                 tuple(record for records in self.handled.values() for record in records),
                 tuple(self.reserved.values()),
@@ -156,6 +162,7 @@ class Stored:
                 self.checkpoint,
                 tuple(self.answered.values()),
                 self.createdBy,
+                tuple(entry.offset for entry in self.apart),
             )
         )
 

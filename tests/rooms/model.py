@@ -29,7 +29,8 @@ from txroom.rooms.contract.records import Entry
 from txroom.rooms.edge.dialect import DIALECTS
 from txroom.rooms.edge.framesession import FrameSession
 from txroom.rooms.owner.host import Host
-from txroom.rooms.owner.messagelog import KeptEntry, MessageLog
+from txroom.rooms.owner.logwindow import KeptEntry
+from txroom.rooms.owner.messagelog import MessageLog
 
 #: Schedules that each test of a model runs; `make models` runs many.
 EXAMPLES = int(os.environ.get("TXROOM_EXAMPLES", "50"))

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines, onRedisToo
 from txroom import Client, History, LeaveReason, RoomApplication, RoomError, message
-from txroom.rooms.owner.messagelog import OVERHEAD
+from txroom.rooms.owner.logwindow import OVERHEAD
 
 
 @onBothEngines

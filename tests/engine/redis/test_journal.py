@@ -16,7 +16,9 @@ from txroom.rooms.contract.items import Reply
 from txroom.rooms.contract.listing import Listing
 from txroom.rooms.contract.records import (
     Checkpoint,
+    Entry,
     Handled,
+    HistoryKept,
     MemberRecord,
     MemberRemoved,
     SeatReserved,
@@ -173,14 +175,38 @@ class CommitTests(JournalTestCase):
         self.assertEqual(self.timers(), [])
         self.assertEqual(self.offsets(), [3])
 
-    def test_limit(self) -> None:
-        """The log has a limit, whatever the owner needs."""
-        self.patch(__import__("txroom.engine.redis.trimming", fromlist=["x"]), "LOG_LIMIT", 3)
+    def test_history(self) -> None:
+        """What is kept apart of the history is stored before the log forgets it, in the same command."""
         owner = self.own()
-        for _ in range(6):
-            owner.say()
+        entries = [Entry(offset, "said", b"x", at=3.0) for offset in range(1, 6)]
+        for entry in entries:
+            owner.write(entry)
             self.pump()
-        self.assertEqual(self.offsets(), [4, 5, 6])
+        owner.write(HistoryKept((entries[0], entries[2])))
+        journalOf(owner).forget(3)
+        self.pump()
+        self.assertEqual(self.server.count("append"), 6)
+        self.assertEqual(self.offsets(), [1, 3, 4, 5])
+
+    def test_historyLate(self) -> None:
+        """Also if the log is due to be trimmed at that moment."""
+        owner = self.own()
+        entries = [Entry(offset, "said", b"x", at=3.0) for offset in range(1, 6)]
+        for entry in entries:
+            owner.write(entry)
+            self.pump()
+
+        def forget() -> None:
+            owner.write(HistoryKept((entries[1],)))
+            journalOf(owner).forget(3)
+
+        journalOf(owner).forget(1)
+        self.clock.pump([1.0] * 9)
+        self.clock.callLater(0.5, forget)
+        self.clock.advance(1.5)  # `look` comes before the end of the turn
+        self.pump()
+        self.assertEqual(self.server.count("append"), 6)
+        self.assertEqual(self.offsets(), [2, 4, 5])
 
 
 class FenceTests(JournalTestCase):

@@ -17,6 +17,7 @@ from txroom.rooms.contract.records import (
     CreatedBy,
     Entry,
     Handled,
+    HistoryKept,
     Loaded,
     MemberRecord,
     MemberRemoved,
@@ -64,6 +65,11 @@ WRITTEN = FIELDS | {
     ),
     b"s:ssss": ("95ac536561745265736572766564c40473737373a137cb402e000000000000c0"),
     b"c": ("94aa436865636b706f696e7401c40464617461c400"),
+}
+#: What it makes of a `HistoryKept`; version 1 ignored it at first.
+HISTORY = {
+    b"e:1": bytes.fromhex("9197a5456e74727901a473616964c403a26869c090cb405a500000000000"),
+    b"e:4": bytes.fromhex("9197a5456e74727904a178c401c0c090cb4059000000000000"),
 }
 #: The entries.
 LOG = (
@@ -120,6 +126,24 @@ class BytesTests(SynchronousTestCase):
             log = [[b"2-0", [b"e", bytes.fromhex(LOG)]]]
             loaded = RoomForm().load({**state, b"off": b"2", b"seq": b"10"}, log, 100.0, 1010.0)
             self.assertEqual(loaded, LOADED)
+
+    def test_history(self) -> None:
+        """What is kept apart of the history has the recorded bytes, which are read together with the log."""
+        kept = HistoryKept((Entry(1, "said", b"\xa2hi", at=5.25), Entry(4, "x", b"\xc0")), (3,))
+        _, changes = stored([kept])
+        self.assertEqual(fieldsOf(changes), HISTORY)
+        self.assertEqual(list(changes.gone), ["e:3"])
+        log = [[b"9-0", [b"e", encode([("Entry", 9, "y", b"", None, (), 7.0)])]]]
+        loaded = RoomForm().load({**HISTORY, b"off": b"9"}, log, 100.0, 1000.0)
+        self.assertEqual(loaded.entries, (*kept.entries, Entry(9, "y", b"", at=-93.0)))
+        self.assertEqual(loaded.apart, (1, 4))
+
+    def test_historyTwice(self) -> None:
+        """The log may have the same entries still."""
+        entries = [("Entry", offset, "y", b"", None, (), 100.0) for offset in range(2, 10)]
+        log = [[b"9-0", [b"e", encode(entries)]]]
+        loaded = RoomForm().load({**HISTORY, b"off": b"9"}, log, 100.0, 1000.0)
+        self.assertEqual([entry.offset for entry in loaded.entries], list(range(1, 10)))
 
     def test_joinedBy(self) -> None:
         """How a member has joined is stored and read."""

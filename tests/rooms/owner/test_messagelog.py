@@ -5,9 +5,11 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import History, RoomApplication
-from txroom.rooms.contract.records import Entry
+from txroom.rooms.contract.records import Entry, HistoryKept
+from txroom.rooms.owner import messagelog
 from txroom.rooms.owner.budget import Budget
-from txroom.rooms.owner.messagelog import ID, OVERHEAD, MessageLog
+from txroom.rooms.owner.logwindow import ID, OVERHEAD
+from txroom.rooms.owner.messagelog import MessageLog
 
 
 class LogTests(SynchronousTestCase):
@@ -55,6 +57,32 @@ class LogTests(SynchronousTestCase):
         self.assertEqual([entry.offset for entry in log.history(106.5)], [7])
         self.assertEqual([entry.offset for entry in log.history(110.5)], [])
 
+    def test_loadMore(self) -> None:
+        """
+        What an earlier owner has left is kept until `onCreate` has set the bounds. Until then the history
+        shows what it may have so far.
+        """
+        for shown in (None, History(limit=1)):
+            log = MessageLog(shown, 0, 1, 0)
+            log.load([Entry(offset, "x", b"x") for offset in (1, 4, 5, 6)], 6, 0.0)
+            self.assertEqual([entry.offset for entry in log.history(0.0)], [6] if shown else [])
+            log.append(Entry(7, "x", b"x"))
+            log.bound(History(limit=4), 0, 3, 0, 0.0)
+            self.assertEqual([entry.offset for entry in log.history(0.0)], [4, 5, 6, 7])
+            self.assertIsNone(log.missed(3, "m"))
+            self.assertEqual([entry.offset for entry in log.missed(4, "m") or ()], [5, 6, 7])
+            self.assertEqual(log.weight, 4 * (OVERHEAD + 2))
+
+    def test_gap(self) -> None:
+        """Messages before a gap are history, and nobody can resume with them."""
+        log = MessageLog(History(limit=9), 0, 0, 0)
+        log.load([Entry(offset, "x", b"x") for offset in (1, 4, 5)], 5, 0.0)
+        log.bound(History(limit=9), 0, 0, 0, 0.0)
+        self.assertIsNone(log.missed(2, "m"))
+        self.assertEqual((log.trimmed, [entry.offset for entry in log.after(0)]), (3, [4, 5]))
+        log.bound(None, 0, 0, 0, 0.0)
+        self.assertEqual(log.weight, 2 * (OVERHEAD + 2))
+
     def test_size(self) -> None:
         """What is forgotten weighs nothing any more."""
         log = MessageLog(None, 0, 0, 10)
@@ -66,6 +94,84 @@ class LogTests(SynchronousTestCase):
         """Out of range is an error that names it."""
         self.assertIn("limit=-1", str(self.assertRaises(ValueError, History, limit=-1)))
         self.assertIn("seconds", str(self.assertRaises(ValueError, History, seconds="x")))
+
+
+class JournalledTests(SynchronousTestCase):
+    """What a journal keeps of a log."""
+
+    def setUp(self) -> None:
+        self.patch(messagelog, "LEAST_KEPT", 4)
+        self.log = MessageLog(History(limit=3), 0, 2, 0)
+
+    def add(self, *kinds: str) -> list[Entry]:
+        """Log messages: `a` for all members, `m` for one."""
+        entries = [
+            Entry(offset, kind, b"x", None if kind == "a" else ("m",))
+            for offset, kind in enumerate(kinds, self.log.offset + 1)
+        ]
+        for entry in entries:
+            self.log.append(entry)
+        return entries
+
+    def test_dense(self) -> None:
+        """A history of the newest messages is in the journal's log. Nothing has to be kept apart."""
+        self.add(*"aaaaaaaa")
+        self.assertEqual(self.log.needless, 5)
+        self.assertIsNone(self.log.keepApart(5))
+
+    def test_sparse(self) -> None:
+        """Otherwise its oldest messages are kept apart, each once, until the history forgets them."""
+        first, *_ = self.add("a", *"m" * 50)
+        upTo = self.log.needless
+        self.assertEqual(upTo, 51 - 8 * 3)
+        self.assertEqual(self.log.keepApart(upTo), HistoryKept((first,)))
+        self.assertIsNone(self.log.keepApart(upTo))
+        more = self.add(*"aa", *"m" * 50)
+        upTo = self.log.needless
+        self.assertEqual(self.log.keepApart(upTo), HistoryKept(tuple(more[:2]), ()))
+        self.add("a")
+        self.assertEqual(self.log.keepApart(upTo), HistoryKept((), (1,)))
+        self.assertIsNone(self.log.keepApart(upTo))
+
+    def test_most(self) -> None:
+        """The journal's log has at most `MOST_KEPT` messages, unless clients may resume with more."""
+        self.patch(messagelog, "MOST_KEPT", 10)
+        self.add("a", *"m" * 50)
+        self.assertEqual(self.log.needless, 41)
+        self.log.bound(History(limit=3), 0, 0, 0, 0.0)
+        self.add(*"m" * 50)
+        self.assertEqual(self.log.needless, 49)
+
+    def test_noHistory(self) -> None:
+        """Without a history it is what clients need that resume."""
+        self.log.bound(None, 0, 2, 0, 0.0)
+        self.add(*"aaaaaa")
+        self.assertEqual((self.log.needless, self.log.keepApart(4)), (4, None))
+
+    def test_next(self) -> None:
+        """The next owner knows what is kept apart, and what of it isn't needed any more."""
+        entries = [Entry(offset, "a", b"x") for offset in (2, 5, 7, 90, 91)]
+        self.log.load(entries, 91, 0.0, (1, 2, 5, 7))
+        self.log.bound(History(limit=3), 0, 2, 0, 0.0)
+        self.assertEqual(self.log.keepApart(89), HistoryKept((), (1, 2, 5)))
+        self.add(*"m" * 50)
+        self.assertEqual(self.log.keepApart(120), HistoryKept(tuple(entries[3:]), ()))
+
+    def test_leftOver(self) -> None:
+        """Redis may still have messages that the history has forgotten. They don't come back."""
+        entries = [Entry(offset, "a", b"x") for offset in (1, 2, 5, 90, 91)]
+        self.log.load(entries, 91, 0.0, (2, 5))
+        self.log.bound(History(limit=9), 0, 2, 0, 0.0)
+        self.assertEqual([entry.offset for entry in self.log.history(0.0)], [2, 5, 90, 91])
+        self.add(*"m" * 50)
+        self.assertEqual(self.log.keepApart(120), HistoryKept(tuple(entries[3:])))
+
+    def test_newEpoch(self) -> None:
+        """If the room is founded again, all of it is in the new log."""
+        entry, *_ = self.add("a", *"m" * 50)
+        self.log.keepApart(20)
+        self.log.restart("new")
+        self.assertEqual(self.log.keepApart(20), HistoryKept((entry,), ()))
 
 
 class BudgetTests(SynchronousTestCase):

@@ -198,7 +198,7 @@ class RedisJournal:
             self._over(CloseCode.ENGINE_UNAVAILABLE)
         elif not self._isTooMuch(now):
             self._trim(now)
-            if self._trimming.isDue(now) and ending is None:
+            if self._trimming.isDue(now) and ending is None and not self._batch:
                 self._dispatch(self._appended(self._seq, self._seq, Changes(0.0)))
         isWaiting = bool(self._batches or self._ending) or self._trimming.isWaiting
         return isWaiting and not self.isOver
@@ -241,7 +241,7 @@ class RedisJournal:
 
     def _appended(self, before: int, after: int, changes: Changes) -> Batch:
         """Make the command for a batch."""
-        least = self._trimming.least(self._offset)
+        least = self._trimming.least()
         args = toAppend(self._token, before, after, least, self._offset, changes)
         return self._made("append", self._keys[:2], before, after, args)
 

@@ -20,6 +20,7 @@ The hash of a room has these fields (`KEYS` of `txroom.engine.redis.keys`):
 ``c``                    `Checkpoint`
 ``o:<key>``              `Answered`, with the time by Redis's clock
 ``b``                    `CreatedBy`
+``e:<offset>``           an entry of `HistoryKept`, as an array of one
 =======================  =============================================================================
 
 The stream has an item for each turn in which messages were logged. Its id is the offset of the last of them,
@@ -47,6 +48,7 @@ from ...rooms.contract.records import (
     CreatedBy,
     Entry,
     Handled,
+    HistoryKept,
     Loaded,
     MemberRecord,
     MemberRemoved,
@@ -151,6 +153,11 @@ class RoomForm:
             changes.put("c", encode(record))
         elif isinstance(record, Answered):
             changes.put(f"o:{record.key}", encode(replace(record, at=record.at + changes.shift)))
+        elif isinstance(record, HistoryKept):
+            for entry in record.entries:
+                changes.put(f"e:{entry.offset}", encode([_entryArray(entry, changes.shift)]))
+            for offset in record.gone:
+                changes.remove(f"e:{offset}")
         elif isinstance(record, CreatedBy):
             changes.put("b", encode(record))
             self.isKeyed = True
@@ -195,6 +202,7 @@ class RoomForm:
             for name, value in state.items():
                 found.read(name, value)
             entries = [each for _, item in log for each in entriesOf(item[1], shift)]
+            apart = [each for data in found.history for each in entriesOf(data, shift)]
         except (msgspec.MsgspecError, UnicodeError) as error:
             raise ValueError(f"the data of the room can't be read: {error}") from error
         self._replies = found.slots
@@ -204,9 +212,10 @@ class RoomForm:
             self._expelled[f"k:{record.member}"] = at + record.seconds
             if at + record.seconds > now:
                 removed.append(replace(record, seconds=min(record.seconds, at + record.seconds - now)))
+        known = {each.offset: each for each in (*apart, *entries)}
         return Loaded(
             offset=int(state.get(b"off", 0)),
-            entries=tuple(entries),
+            entries=tuple(known[offset] for offset in sorted(known)),
             members=tuple(found.members),
             handled=found.allHandled(),
             reserved=tuple(found.seats),
@@ -215,6 +224,7 @@ class RoomForm:
             checkpoint=found.checkpoint,
             answered=tuple(replace(each, at=each.at - shift) for each in found.answered),
             createdBy=found.createdBy,
+            apart=tuple(sorted(entry.offset for entry in apart)),
         )
 
     def everything(self, loaded: Loaded, shift: float, now: float) -> Changes:
@@ -244,6 +254,7 @@ class _Found:
         self.checkpoint: Checkpoint | None = None
         self.answered: list[Answered] = []
         self.createdBy: CreatedBy | None = None
+        self.history: list[bytes] = []
 
     def read(self, name: bytes, value: bytes) -> None:
         """Read a field."""
@@ -268,6 +279,8 @@ class _Found:
             self.createdBy = _readCreatedBy(value)
         elif kind == b"o:":
             self.answered.append(_readAnswered(value))
+        elif kind == b"e:":
+            self.history.append(value)
 
     def allHandled(self) -> tuple[Handled, ...]:
         """Return the last handled frame of each member, and its last replies, in order."""

@@ -1,9 +1,7 @@
-"""Which entries of a log are deleted: those that the owner does not need, and those that are too many."""
+"""Which entries of a log are deleted: those that the owner does not need."""
 
 from __future__ import annotations
 
-#: The most entries that the log has, or a few more.
-LOG_LIMIT = 10_000
 #: After how many seconds entries that aren't needed are deleted although nothing is written.
 TRIM_SECONDS = 10.0
 
@@ -37,15 +35,9 @@ class Trimming:
         """Return whether entries that aren't needed have been kept for long enough."""
         return self.isWaiting and now >= self._due
 
-    def least(self, newest: int) -> int:
-        """
-        Return the offset below which entries are deleted now; 0: none.
-
-        Args:
-            newest: The offset of the newest entry.
-        """
-        unneeded = max(self._forgotten, newest - LOG_LIMIT)
-        if unneeded <= self._trimmed:
+    def least(self) -> int:
+        """Return the offset below which entries are deleted now; 0: none."""
+        if not self.isWaiting:
             return 0
-        self._trimmed = unneeded
-        return unneeded + 1
+        self._trimmed = self._forgotten
+        return self._forgotten + 1

@@ -117,7 +117,10 @@ class Journal(Protocol):
         """Commit `record` after all earlier ones."""
 
     def forget(self, offset: int) -> None:
-        """The entries up to this offset aren't needed any more. They may be deleted, now or later."""
+        """
+        The entries up to this offset aren't needed any more, besides those of `HistoryKept`. They may be
+        deleted, now or later.
+        """
 
     def handOver(self) -> Deferred[None]:
         """

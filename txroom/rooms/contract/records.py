@@ -61,6 +61,19 @@ class Entry(Struct, _Told, frozen=True, array_like=True, tag_field="kind"):
         return member not in self.exclude and (self.to is None or member in self.to)
 
 
+class HistoryKept(Struct, frozen=True, array_like=True, tag_field="kind"):
+    """
+    What the next owner needs of the history besides the log, which is about to forget its oldest entries.
+
+    A journal keeps these entries apart.
+    """
+
+    #: The entries that weren't kept apart before, in order.
+    entries: tuple[Entry, ...]
+    #: The offsets of those that aren't needed any more.
+    gone: tuple[int, ...] = ()
+
+
 class MemberRecord(Struct, frozen=True, array_like=True, tag_field="kind"):
     """The data of a member that the next owner needs."""
 
@@ -155,6 +168,7 @@ class CreatedBy(Struct, frozen=True, array_like=True, tag_field="kind"):
 
 Record = (
     Entry
+    | HistoryKept
     | MemberRecord
     | MemberRemoved
     | Handled
@@ -181,3 +195,5 @@ class Loaded(Struct, frozen=True):
     checkpoint: Checkpoint | None = None
     answered: tuple[Answered, ...] = ()
     createdBy: CreatedBy | None = None
+    #: The offsets of the entries that are kept apart; see `HistoryKept`.
+    apart: tuple[int, ...] = ()

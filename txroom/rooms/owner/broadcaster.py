@@ -21,8 +21,8 @@ from ..api.history import HistoryEntry
 from ..contract.items import Item, Message, Replay
 from ..contract.records import Entry
 from .context import RoomContext
+from .logwindow import OVERHEAD
 from .member import JOINED, LEAVING, Member, State
-from .messagelog import OVERHEAD
 from .outbox import Audience
 
 #: After this many bytes a journal is told which entries the next owner does not need. As in the log, an entry
@@ -165,7 +165,11 @@ class Broadcaster:
         self._journalled += len(entry.data) + OVERHEAD
         if self._journalled >= FORGETTING:
             self._journalled = 0
-            self._outbox.forget(self._log.needless)
+            needless = self._log.needless
+            kept = self._log.keepApart(needless)
+            if kept is not None:
+                self._outbox.record(kept)
+            self._outbox.forget(needless)
 
     def publish(self, type: str, encoded: bytes, to: tuple[str, ...] | None, isVolatile: bool) -> int | None:
         """

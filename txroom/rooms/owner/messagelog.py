@@ -5,177 +5,21 @@ The message log of a room: the history for clients that join, and missed message
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from math import inf
+from collections.abc import Callable, Sequence
+from itertools import islice
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ..api.history import History
-from ..contract.records import Entry
-from .budget import HARD, Budget
+from ..contract.records import Entry, HistoryKept
+from .budget import Budget
+from .logwindow import KeptEntry, LogWeight, Window, weighed
 
-#: The bytes of memory of a logged message besides its data, as measured on Python 3.11, 3.12 and 3.13.
-#: `FRAMES` of them are for the frames of a small message.
-OVERHEAD = 768
-FRAMES = 256
-#: A journal keeps at most `KEPT` times the entries of the log, or `LEAST_KEPT` if that is more.
-LEAST_KEPT = 1000
+#: A journal keeps the entries since the oldest one of the history, but for its sake at most `KEPT` times the
+#: entries of the log, or `LEAST_KEPT` if that is more, and never more than `MOST_KEPT`. What the history has
+#: before that is kept apart.
+LEAST_KEPT, MOST_KEPT = 1000, 10_000
 KEPT = 8
-#: The bytes for each member that an entry names; the id itself belongs to the member.
-ID = 8
-
-
-class KeptEntry(Struct, eq=False):
-    """A log entry in the windows of a log; an entry may be in both of them."""
-
-    entry: Entry
-    #: The bytes of memory that it takes, about.
-    weight: int
-    #: The bytes of its frames, or of its data as long as that is more.
-    framed: int
-    #: The length of `SharedItem.frames` when it was weighed last.
-    frames: int = 0
-    #: The number of windows that it is in.
-    holds: int = 0
-
-    def reweighed(self) -> int:
-        """
-        Weigh it again if more of its frames have been built; return the additional weight.
-
-        Called for every message.
-        """
-        message = self.entry.message
-        frames = None if message is None else message.frames
-        if frames is None or len(frames) == self.frames:
-            return 0
-        framed = -FRAMES
-        for frame in frames[1::2]:
-            if frame is not None:
-                framed += 2 * len(frame.payload)  # the frame has a copy of the payload
-        self.frames = len(frames)
-        if framed <= self.framed:
-            return 0
-        more, self.framed = framed - self.framed, framed
-        self.weight += more
-        return more
-
-
-class LogWeight:
-    """The bytes of memory of all entries in the windows of a log; each entry counts once."""
-
-    __slots__ = ("weight",)
-
-    def __init__(self) -> None:
-        self.weight = 0
-
-
-class Window:
-    """The newest entries, bounded by number, age and bytes."""
-
-    __slots__ = ("_kept", "_size", "_total", "limit", "seconds", "size")
-
-    def __init__(self, total: LogWeight, limit: int, seconds: float, size: int) -> None:
-        self.limit = limit or inf
-        self.seconds = seconds or inf
-        self.size = size or inf
-        self._total = total
-        self._kept: deque[KeptEntry] = deque()
-        self._size = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    @property
-    def oldest(self) -> int:
-        """The offset of the oldest entry."""
-        return self._kept[0].entry.offset
-
-    def __iter__(self) -> Iterator[KeptEntry]:
-        return iter(self._kept)
-
-    def __reversed__(self) -> Iterator[KeptEntry]:
-        return reversed(self._kept)
-
-    def append(self, kept: KeptEntry) -> bool:
-        """
-        Add an entry; return whether the window exceeds its bounds, so that `trim` is needed.
-
-        Called for every message.
-        """
-        self._kept.append(kept)
-        self._size += len(kept.entry.data)
-        if not kept.holds:
-            self._total.weight += kept.weight
-        kept.holds += 1
-        return self._isOver(kept.entry.at)
-
-    def _isOver(self, now: float) -> bool:
-        kept = self._kept
-        return len(kept) > self.limit or self._size > self.size or now - kept[0].entry.at > self.seconds
-
-    def trim(self, now: float, floor: Callable[[], int | None] | None = None) -> int:
-        """
-        Forget the oldest entries until the window keeps to its bounds.
-
-        Entries after the offset that `floor` returns are kept, unless the window exceeds `HARD` times its
-        bounds.
-
-        Returns:
-            The offset of the last forgotten entry, or 0.
-        """
-        last = 0
-        kept = self._kept
-        while kept and self._isOver(now):
-            lowest = None if floor is None else floor()
-            if lowest is not None and kept[0].entry.offset > lowest and not self._isFarOver:
-                break
-            last = self._forget()
-        return last
-
-    @property
-    def _isFarOver(self) -> bool:
-        return len(self._kept) > HARD * self.limit or self._size > HARD * self.size
-
-    def shrink(self, weight: int, floor: int | None = None) -> int:
-        """
-        Forget the oldest entries until the log weighs at most `weight`, but none after the offset `floor`.
-        """
-        last = 0
-        while self._kept and self._total.weight > weight:
-            if floor is not None and self._kept[0].entry.offset > floor:
-                break
-            last = self._forget()
-        return last
-
-    def forgetUpTo(self, offset: int) -> None:
-        """Forget the entries up to an offset."""
-        while self._kept and self._kept[0].entry.offset <= offset:
-            self._forget()
-
-    def clear(self) -> None:
-        """Forget all entries."""
-        while self._kept:
-            self._forget()
-
-    def _forget(self) -> int:
-        """Forget the oldest entry; return its offset."""
-        kept = self._kept.popleft()
-        self._size -= len(kept.entry.data)
-        kept.holds -= 1
-        if not kept.holds:
-            self._total.weight -= kept.weight
-        return kept.entry.offset
-
-    def after(self, offset: int) -> list[Entry]:
-        """Return the entries with greater offsets, in order."""
-        found: list[Entry] = []
-        for kept in reversed(self._kept):
-            if kept.entry.offset <= offset:
-                break
-            found.append(kept.entry)
-        found.reverse()
-        return found
 
 
 class _Watched:
@@ -224,7 +68,10 @@ class MessageLog:
         budget: Bounds the memory of the logs of all rooms.
     """
 
-    __slots__ = ("_budget", "_floor", "_history", "_recent", "_shown", "_total", "epoch", "offset", "trimmed")
+    __slots__ = (
+        "_apart", "_budget", "_floor", "_history", "_isLoading", "_recent", "_shown", "_total", "epoch",
+        "offset", "trimmed",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -248,6 +95,10 @@ class MessageLog:
         self.offset = 0
         #: Messages up to this offset are not in `recent`.
         self.trimmed = 0
+        #: The offsets of the oldest entries of the history, which a journal keeps apart from the others.
+        self._apart: deque[int] = deque()
+        #: Whether the windows have all that an earlier owner has left, since their bounds aren't known yet.
+        self._isLoading = False
 
     def _show(self, history: History | None) -> None:
         """Keep the history that the setting asks for."""
@@ -259,6 +110,7 @@ class MessageLog:
     def bound(self, history: History | None, seconds: float, limit: int, size: int, now: float) -> None:
         """Change the bounds, after `onCreate`, which may have changed the settings."""
         recent, shown = self._recent, self._history
+        self._isLoading = False
         self._show(history)
         if self._history is not None:
             for kept in recent if shown is None else shown:
@@ -286,11 +138,7 @@ class MessageLog:
         Called for every message.
         """
         self.offset = entry.offset
-        size = len(entry.data)
-        weight = OVERHEAD + 2 * size
-        if entry.to or entry.exclude:
-            weight += ID * (len(entry.to or ()) + len(entry.exclude))
-        kept = KeptEntry(entry, weight, size)
+        kept = weighed(entry)
         if self._recent.append(kept):
             self._forgotten(self._recent.trim(entry.at, self._floor))
         if self._history is not None and entry.to is None and self._history.append(kept):
@@ -321,15 +169,30 @@ class MessageLog:
         if self._budget is not None:
             self._budget.changed(self)
 
-    def load(self, entries: tuple[Entry, ...], offset: int, now: float) -> None:
-        """Begin with the entries of an earlier owner. None of them is from the future."""
+    def load(self, entries: Sequence[Entry], offset: int, now: float, apart: Sequence[int] = ()) -> None:
+        """
+        Begin with the entries of an earlier owner. None of them is from the future.
+
+        Args:
+            entries: The entries.
+            offset: The offset of the newest one.
+            now: The time.
+            apart: The offsets of those that the journal keeps apart; see `keepApart`.
+        """
         self.trimmed = offset
         for entry in reversed(entries):
-            if entry.offset != self.trimmed:  # a room that was founded again keeps only the history
+            if entry.offset != self.trimmed:  # what is before a gap is only history
                 break
             self.trimmed -= 1
+        self._apart.extend(apart)
+        first = apart[0] if apart else 0  # the log may still have what the history has forgotten before that
+        entries = [entry for entry in entries if entry.offset >= first]
+        if entries:
+            self._isLoading = True
+            self._history, self._recent = Window(self._total), Window(self._total)
         for entry in entries:
             self.append(entry if entry.at <= now else replace(entry, at=now))
+        self._recent.forgetUpTo(self.trimmed)
         self.offset = offset
 
     def restart(self, epoch: str) -> None:
@@ -339,6 +202,7 @@ class MessageLog:
         Clients of the former epoch can't get messages that they have missed.
         """
         self.epoch = epoch
+        self._apart.clear()
         floor = self._floor()
         last = self.offset if floor is None else floor
         self._recent.forgetUpTo(last)
@@ -353,16 +217,30 @@ class MessageLog:
 
     @property
     def needless(self) -> int:
-        """
-        The offset up to which the next owner needs no entries.
+        """The offset up to which a journal needs no entries, besides those that it keeps apart."""
+        history = self._history
+        if not history:
+            return self.trimmed
+        most = min(max(LEAST_KEPT, KEPT * (len(self._recent) + len(history))), MOST_KEPT)
+        return min(self.trimmed, max(history.oldest - 1, self.offset - most))
 
-        A journal keeps all entries after it, also those that only one of the windows has forgotten. If these
-        are too many, the next owner gets a shorter history.
+    def keepApart(self, upTo: int) -> HistoryKept | None:
         """
-        windows = [window for window in (self._recent, self._history) if window]
-        most = max(LEAST_KEPT, KEPT * sum(map(len, windows)))
-        oldest = min((window.oldest for window in windows), default=self.offset + 1)
-        return max(oldest - 1, self.offset - most)
+        Return what a journal has to keep of the history before it forgets the entries up to an offset;
+        `None`: nothing more than before.
+        """
+        history, apart = self._history, self._apart
+        oldest = history.oldest if history else self.offset + 1
+        gone = []
+        while apart and apart[0] < oldest:
+            gone.append(apart.popleft())
+        entries = []
+        for kept in islice(history or (), len(apart), None):
+            if kept.entry.offset > upTo:
+                break
+            entries.append(kept.entry)
+            apart.append(kept.entry.offset)
+        return HistoryKept(tuple(entries), tuple(gone)) if entries or gone else None
 
     def missed(self, offset: int, member: str) -> list[Entry] | None:
         """Return the messages for a member after `offset`; `None` if some may have been forgotten."""
@@ -383,8 +261,17 @@ class MessageLog:
         """Return the whole history."""
         if self._history is None:
             return []
-        self._history.trim(now)
-        return [kept.entry for kept in self._history]
+        if not self._isLoading:
+            self._history.trim(now)
+            return [kept.entry for kept in self._history]
+        shown = self._shown
+        window = Window(LogWeight(), shown.limit, shown.seconds, shown.size)
+        for kept in self._history if shown.limit else ():
+            window.append(kept)
+        window.trim(now)
+        entries = [kept.entry for kept in window]
+        window.clear()
+        return entries
 
     def forNewcomer(self, offset: int, now: float) -> list[Entry]:
         """Return the part of the history for a client that joins at `offset`."""
@@ -432,5 +319,5 @@ class MessageLog:
             self._budget = None
         self._total = LogWeight()
         self._show(None)
-        self._recent = Window(self._total, 0, 0.0, 0)
+        self._recent = Window(self._total)
         self._floor = _noFloor

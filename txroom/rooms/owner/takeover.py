@@ -50,7 +50,7 @@ class Takeover:
     def restore(self, loaded: Loaded) -> bool:
         """Continue where an earlier owner stopped; return whether there was one."""
         now = self._context.clock.seconds()
-        self._context.log.load(loaded.entries, loaded.offset, now)
+        self._context.log.load(loaded.entries, loaded.offset, now, loaded.apart)
         if loaded.listing is not None:
             self._roomListing.restore(loaded.listing)
         for removed in loaded.removed:
