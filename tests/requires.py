@@ -10,6 +10,9 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 from unittest import SkipTest
@@ -42,6 +45,22 @@ def requiresPackage(name: str) -> Path:
     """Return the folder of an npm package in ``tests/functional/clients``."""
     folder = CLIENTS / "node_modules" / name
     return folder if folder.is_dir() else _missing(f"{name} is not installed (make deps)")
+
+
+def requiresPython(user: str, paths: Iterable[Path]) -> str:
+    """Return an interpreter that a user can run, of the version of this one; it finds modules in `paths`."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    for each in (sys.executable, f"/usr/bin/{name}", f"/usr/local/bin/{name}"):
+        try:
+            tried = subprocess.run(
+                [each, "-c", "import txroom.process"], user=user, env=environment, capture_output=True
+            )
+        except OSError:
+            continue
+        if tried.returncode == 0:
+            return each
+    return _missing(f"there is no {name} that {user} can run")
 
 
 def _missing(what: str) -> NoReturn:

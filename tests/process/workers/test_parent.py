@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import os
+import pwd
 import signal
 import sys
 import time
@@ -203,6 +204,15 @@ class WorkersTests(WorkersTestCase):
         line = f"txroom: {why}: [Errno 13] Permission denied: '/etc/chat/key.pem'\n"
         self.assertEqual((printed.getvalue(), error.code, self.reactor.processes), (line, 1, []))
         self.assertEqual(store.notes, ["prepare", "stop"])
+
+    def test_unreadableKeyLater(self) -> None:
+        """So is one if twistd changes the user, and this service was not told that it would."""
+        self.patch(sys, "__stderr__", io.StringIO())
+        workers, reads = self.certificates()
+        workers.privilegedStartService()
+        self.patch(os, "geteuid", lambda: 4_000_000_123)
+        self.assertRaises(StartError, workers.startService)
+        self.assertEqual((len(reads), self.reactor.processes), (1, []))
 
     def test_sameUser(self) -> None:
         """If the user stays, the certificates are read once, when the sockets are opened."""
@@ -592,8 +602,39 @@ class StoreTests(WorkersTestCase):
     def test_unusable(self) -> None:
         """A directory that can't be used is an error of one line, before anything is started."""
         self.error = StoreError("/state: is not yours")
-        self.assertRaises(StartError, self.make(stateDir="/state").privilegedStartService)
-        self.assertEqual(self.printed.getvalue(), "txroom: /state: is not yours\n")
+        self.patch(parent, "chownSocket", lambda port, *user: None)
+        for port, user in enumerate((None, (65534, 7)), 81):
+            workers = self.make(stateDir="/state", user=user)
+            workers.listen(port)
+            self.assertRaises(StartError, self.start, workers)
+        self.assertEqual(self.printed.getvalue(), "txroom: /state: is not yours\n" * 2)
+        self.assertEqual(self.reactor.processes, [])
+
+    def test_user(self) -> None:
+        """
+        If it is known who will run the process, the directories are made with the privileges of before.
+        Otherwise they are made when the process has changed its user, since they would belong to the wrong
+        one.
+        """
+        self.patch(parent, "chownSocket", lambda port, *user: None)
+        for user, before in ((None, 0), ((65534, 7), 1)):
+            self.setUp()
+            workers = self.make(stateDir="/state", user=user)
+            workers.privilegedStartService()
+            self.assertEqual((len(self.reactor.ports), len(self.stores)), (1, before))
+            self.start(workers, serve=False)
+            self.assertEqual([store.notes for store in self.stores], [["prepare", "start"]])
+            self.assertEqual(self.stores[0].args[3:], user or (None, None))
+
+    def test_userByName(self) -> None:
+        """The user can be given by name; nothing changes if that is the user already."""
+        root = pwd.getpwuid(0)
+        self.patch(os, "geteuid", lambda: 4_000_000_123)
+        self.assertEqual(self.make(user=root.pw_name).user, (0, root.pw_gid))
+        self.patch(os, "geteuid", lambda: 0)
+        self.assertIsNone(self.make(user=root.pw_name).user)
+        error = self.assertRaises(ValueError, self.make, user="no one")
+        self.assertEqual(str(error), "user='no one': there is no such user")
 
     def test_failed(self) -> None:
         """A store that can't be started, at first or later, ends the process with status 1 and one line."""

@@ -51,6 +51,20 @@ class Owner:
         return nameOf(self.uid)
 
 
+def idsOf(user: str) -> tuple[int, int] | None:
+    """
+    Return the ids of a user and its group; `None`: it is the user of this process.
+
+    Raises:
+        ValueError: There is no such user.
+    """
+    try:
+        found = pwd.getpwnam(user)
+    except KeyError:
+        raise ValueError(f"user={user!r}: there is no such user") from None
+    return None if found.pw_uid == os.geteuid() else (found.pw_uid, found.pw_gid)
+
+
 def nameOf(uid: int) -> str:
     """Return the name of a user, or the id if it has none."""
     try:

@@ -31,7 +31,7 @@ from ..starting import Unusable, exitBecause, startOrExit
 from .answering import Answering
 from .child import WorkerProcess, WorkerSide
 from .notifying import Notifier, Status
-from .owner import Owner, nameOf
+from .owner import Owner, idsOf, nameOf
 from .pipe import Ask, Group, Ready, ReloadCertificates, Renewed, Start
 from .processors import usableProcessors
 from .sockets import SharedSockets, areLeft
@@ -78,12 +78,15 @@ class Workers(Service):
         accessLog: Whether page requests and upgrades are logged.
         logLevel: The lowest level that the workers log: "debug", "info", "warn", "error" or "critical".
         gcThreshold: The argument of `relaxCollector` in each worker; 0 leaves the collector unchanged.
+        user: The name of the user that twistd changes to (``--uid``), or the ids of the user and the group.
+            Give it if that user can't make `stateDir`, which is made before the change then. The files of the
+            store and UNIX sockets belong to that user.
         reactor: The reactor. The default is the global reactor.
 
     Raises:
         OptionError: An option is unknown or has a wrong value.
-        ValueError: `app` is not of the form "module:attribute", or `redis`, `stateDir` and `fsync` don't fit
-            together.
+        ValueError: `app` is not of the form "module:attribute", there is no such `user`, or `redis`,
+            `stateDir` and `fsync` don't fit together.
     """
 
     _log = Logger()
@@ -92,8 +95,6 @@ class Workers(Service):
     logFilter: Any = None
     #: Whether the rooms live in the memory of one worker, so that they end at a reload.
     isInMemory = False
-    #: The ids of the user and group that this process will change to, and that own its files.
-    user: tuple[int, int] | None = None
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class Workers(Service):
         accessLog: bool = False,
         logLevel: str | None = None,
         gcThreshold: int = THRESHOLD,
+        user: str | tuple[int, int] | None = None,
         reactor: Any = None,
     ) -> None:
         if app is not None and not all(app.partition(":")):
@@ -119,6 +121,10 @@ class Workers(Service):
         checkStore(redis, stateDir, fsync)
         self._stateDir = None if stateDir is None else os.path.abspath(stateDir)
         self._fsync = fsync
+        #: The ids of the user and group that this process will change to, and that own its files.
+        self.user = idsOf(user) if isinstance(user, str) else user
+        #: Who has opened the sockets.
+        self._opener: Owner | None = None
         self._store: Store | None = None
         self._watching: Watching | None = None
         #: What the workers serve, for programs that launch this service.
@@ -213,14 +219,18 @@ class Workers(Service):
             logAsJSON()
         if self.logFilter is not None:
             self._answering.logFilter = filterLog(self.logFilter)
-        startOrExit(self._log, self._reactor, self._prepare)
+        self._opener = Owner.of(None, None)
+        startOrExit(self._log, self._reactor, self._open)
         if self.user is not None:
             for port in self._listeners.ports:
                 chownSocket(port, *self.user)
+            startOrExit(self._log, self._reactor, self._prepareStore)
 
-    def _prepare(self) -> None:
-        """Open the sockets and prepare the store. Does nothing the second time."""
-        self._open()
+    def _prepareStore(self) -> None:
+        """
+        Make the directories of the store. It belongs to the user that runs this process in the end, so this
+        happens after the change to that user if it isn't known before. Does nothing the second time.
+        """
         if self.settings.redis is None and self._store is None and not self.isInMemory:
             user, group = self.user or (None, None)
             self._store = makeStore(self._reactor, self._stateDir, self._fsync, user, group)
@@ -236,9 +246,10 @@ class Workers(Service):
     def startService(self) -> None:
         """Start the store, if there is one, and the workers."""
         super().startService()
-        startOrExit(self._log, self._reactor, self._prepare)
-        if self.user is not None:
+        startOrExit(self._log, self._reactor, self._open)
+        if self.user is not None or self._opener not in (None, Owner.of(None, None)):
             startOrExit(self._log, self._reactor, self._checkCertificates)
+        startOrExit(self._log, self._reactor, self._prepareStore)
         self._signals.handleHangUp()
         self._reactor.callWhenRunning(self._signals.handleStops)
         if self._store is None:
