@@ -21,15 +21,6 @@ FRAMES = 256
 ID = 8
 
 
-def weighed(entry: Entry) -> KeptEntry:
-    """Return an entry with its weight. Called for every message."""
-    size = len(entry.data)
-    weight = OVERHEAD + 2 * size
-    if entry.to or entry.exclude:
-        weight += ID * (len(entry.to or ()) + len(entry.exclude))
-    return KeptEntry(entry, weight, size)
-
-
 class KeptEntry(Struct, eq=False):
     """A log entry in the windows of a log; an entry may be in both of them."""
 

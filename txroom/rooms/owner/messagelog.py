@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ..api.history import History
 from ..contract.records import Entry, HistoryKept
 from .budget import Budget
-from .logwindow import KeptEntry, LogWeight, Window, weighed
+from .logwindow import ID, OVERHEAD, KeptEntry, LogWeight, Window
 
 #: A journal keeps the entries since the oldest one of the history, but for its sake at most `KEPT` times the
 #: entries of the log, or `LEAST_KEPT` if that is more, and never more than `MOST_KEPT`. What the history has
@@ -138,7 +138,11 @@ class MessageLog:
         Called for every message.
         """
         self.offset = entry.offset
-        kept = weighed(entry)
+        size = len(entry.data)
+        weight = OVERHEAD + 2 * size
+        if entry.to or entry.exclude:
+            weight += ID * (len(entry.to or ()) + len(entry.exclude))
+        kept = KeptEntry(entry, weight, size)
         if self._recent.append(kept):
             self._forgotten(self._recent.trim(entry.at, self._floor))
         if self._history is not None and entry.to is None and self._history.append(kept):
