@@ -235,6 +235,18 @@ class WorkerServerTests(SynchronousTestCase):
         assert isinstance(report, Report)
         self.assertEqual((len(self.sent), report.stats["total"]), (count + 1, 1))
 
+    def test_noReports(self) -> None:
+        """It does not report to a parent that stands still and reads nothing, but afterwards."""
+        self.run_()
+        count = len(self.sent)
+        self.service.mayReport = lambda: False
+        self.server._connections._total += 1
+        self.reactor.advance(REPORT)
+        self.assertEqual(len(self.sent), count)
+        self.service.mayReport = lambda: True
+        self.reactor.advance(REPORT)
+        self.assertEqual(len(self.sent), count + 1)
+
     def test_stop(self) -> None:
         """It stops when the parent says so, also if it says so twice, and tells when it is deaf."""
         self.run_()
@@ -368,3 +380,17 @@ class ParentPipeTests(SynchronousTestCase):
         pipe.connectionLost()
         self.assertEqual(received, [Stop(), Gone(["a"]), "lost"])
         self.assertEqual(transport.value(), b'["deaf"]\n')
+
+    def test_full(self) -> None:
+        """It knows whether the parent does not read what it is sent."""
+        from twisted.internet.testing import StringTransport
+
+        pipe = ParentPipe(Messages(Down))
+        transport = StringTransport()
+        pipe.makeConnection(transport)
+        self.assertIs(transport.producer, pipe)
+        states = [pipe.isFull]
+        for change in (pipe.pauseProducing, pipe.resumeProducing, pipe.stopProducing):
+            change()
+            states.append(pipe.isFull)
+        self.assertEqual(states, [False, True, False, False])

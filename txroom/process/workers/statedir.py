@@ -250,10 +250,8 @@ def isInUse(stateDir: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # a file system without locks
-        return False
+    except OSError as error:
+        return isinstance(error, BlockingIOError)  # and not a file system without locks
     finally:
         os.close(descriptor)
     return False

@@ -14,12 +14,14 @@ from typing import Any
 import attrs
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.stdio import StandardIO
 from twisted.internet.task import LoopingCall
 from twisted.logger import LogLevel, globalLogBeginner
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
+from zope.interface import implementer
 
 from ...admin.endedsessions import EndedSessions
 from ...engine.memory import ONLY_NODE
@@ -88,6 +90,7 @@ def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
     pipe = ParentPipe(messages)
     service = WorkerServer(start, server, reactor, pipe.send)
     pipe.onMessage, pipe.onLost = service.received, service.orphaned
+    service.mayReport = lambda: not pipe.isFull
     service.privilegedStartService()
     service.startService()
     anyReactor.addSystemEventTrigger("before", "shutdown", service.stopService)
@@ -129,6 +132,7 @@ def divideConnections(server: Server, count: int) -> None:
             application.overrides = {**given, "maxConnections": share}
 
 
+@implementer(IPushProducer)
 class ParentPipe(Protocol):
     """
     The pipe to the parent.
@@ -141,6 +145,8 @@ class ParentPipe(Protocol):
 
     def __init__(self, messages: Messages[Down]) -> None:
         self._messages = messages
+        #: Whether the parent has not read what was sent, of which there is much.
+        self.isFull = False
         #: Called with each message, and at the end of the pipe, because the parent is gone.
         self.onMessage: Callable[[Down], None]
         self.onLost: Callable[[], None]
@@ -148,6 +154,20 @@ class ParentPipe(Protocol):
     def send(self, message: Message) -> None:
         """Send a message to the parent."""
         self.transport.write(encode(message))
+
+    def connectionMade(self) -> None:
+        self.transport.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """The parent stands still; see `IPushProducer`."""
+        self.isFull = True
+
+    def resumeProducing(self) -> None:
+        """The parent has read everything."""
+        self.isFull = False
+
+    def stopProducing(self) -> None:
+        """The pipe is closed."""
 
     def dataReceived(self, data: bytes) -> None:
         for message in self._messages.feed(data):
@@ -173,6 +193,8 @@ class WorkerServer(LaunchedServer):
         level = LogLevel.levelWithName(settings.logLevel or "debug")
         super().__init__(server, reactor, level, settings.gcThreshold)
         self._send = send
+        #: Returns whether the parent reads what it is sent. It gets no reports while it does not.
+        self.mayReport: Callable[[], bool] = lambda: True
         self._health = server.healthPage()
         self._reported: Report | None = None
         self._reports = LoopingCall(self._report)
@@ -193,6 +215,8 @@ class WorkerServer(LaunchedServer):
         self._reports.start(REPORT)
 
     def _report(self) -> None:
+        if not self.mayReport():
+            return
         report = Report(self._health.report()["status"], attrs.asdict(self.server.stats()))
         if report != self._reported:
             self._reported = report
