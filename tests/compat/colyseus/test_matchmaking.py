@@ -146,6 +146,45 @@ class SeatTests(ColyseusTestCase):
         self.advance(16)
         self.assertEqual([ask().status for _ in range(3)], [200, 200, 429])
 
+    def test_seatSeconds(self) -> None:
+        """Such a seat counts for as long as its room reserves it."""
+        self.patch(openseats, "MAX_OPEN", 2)
+
+        class Patient(NotingRoom):
+            seatSeconds = 300.0
+
+        class Hasty(NotingRoom):
+            seatSeconds = 2.0
+
+        self.rooms(Patient, Hasty, colyseus={"trustedProxies": "203.0.113.9"})
+        for name, address, seconds in (("chat", "192.0.2.1", 300), ("Hasty", "192.0.2.2", 2)):
+
+            def ask(name: str = name, address: str = address) -> Any:
+                return self.post(f"/matchmake/joinOrCreate/{name}", {}, {"X-Forwarded-For": address})
+
+            self.assertEqual([ask().status for _ in range(2)], [200, 200])
+            self.advance(seconds - 1)
+            response = ask()
+            self.assertEqual((response.status, response.headers.get("retry-after")), (429, "1"))
+            self.advance(1)
+            self.assertEqual([ask().status for _ in range(3)], [200, 200, 429])
+
+    def test_earlierNodes(self) -> None:
+        """The room may be at a node of an earlier version, which doesn't tell the seconds."""
+        self.patch(openseats, "MAX_OPEN", 1)
+        self.rooms(colyseus={"trustedProxies": "203.0.113.9"})
+        ask = self.engine.ask
+
+        def asked(room: str, command: Any) -> Any:
+            return ask(room, command).addCallback(lambda seat: {key: seat[key] for key in ("name", "member")})
+
+        self.patch(self.engine, "ask", asked)
+        headers = {"X-Forwarded-For": "192.0.2.1"}
+        statuses = [self.post("/matchmake/joinOrCreate/chat", {}, headers).status for _ in range(2)]
+        self.advance(15)
+        statuses.append(self.post("/matchmake/joinOrCreate/chat", {}, headers).status)
+        self.assertEqual(statuses, [200, 429, 200])
+
     def test_auth(self) -> None:
         """Credentials are those of the header, for all hooks."""
 

@@ -43,7 +43,7 @@ from ...rooms.edge.services import EdgeServices
 from ...rooms.meters import RESUME
 from ...rooms.plain import plainUser
 from .codes import EXPIRED, Failing, errorCode
-from .openseats import OpenSeats
+from .openseats import OPEN_SECONDS, OpenSeats
 from .session import TOKEN_EXPIRED
 
 #: The first segment of the paths of seats, which Colyseus calls the id of a process.
@@ -227,12 +227,13 @@ class Matchmaking(Resource):
             address = handshake.peerNetwork
             self._seats.ask(address, services.clock.seconds())
             try:
-                seat = await _told(services, handshake, method, what, options, user, visit)
+                found = await _told(services, handshake, method, what, options, user, visit)
             except BaseException:
                 self._seats.refused(address)
                 raise
-            self._seats.told(address, seat["sessionId"], services.clock.seconds())
-            return seat
+            seconds = found.get("seconds", OPEN_SECONDS)  # nodes of earlier versions don't tell them
+            self._seats.told(address, found["member"], services.clock.seconds(), seconds)
+            return _seat(found["name"], found["room"], found["member"])
         except RoomError as error:
             if not visit.isOver:
                 services.joinRefused(error.code, (_HOW.get(method, method), what), handshake)
@@ -260,7 +261,10 @@ async def _told(
     user: Any,
     visit: _Visit,
 ) -> dict[str, Any]:
-    """Reserve a seat, and return where it is. For a client that has left, no more rooms are asked."""
+    """
+    Reserve a seat, and return the answer of its room with the id of this `room`; see `TellSeat`. For a client
+    that has left, no more rooms are asked.
+    """
     given = without(options, SEAT, AUTH)
     token = bearerOf(handshake)
     if token is not None:
@@ -291,7 +295,7 @@ async def _told(
             raise SeatError(Failing.INVALID_CRITERIA, found.message or found.code)
     if isinstance(found, Refused):
         raise RoomError(found.code, found.message, found.details)
-    return _seat(found["name"], found["room"], found["member"])
+    return found
 
 
 def _refused(failure: Failure) -> Refused:

@@ -270,8 +270,8 @@ class TellSeat(Struct, frozen=True, array_like=True, tag_field="kind", tag="tell
     Reserve a seat for a client that asks for it before it connects, if `Room.canJoin` lets the client join.
 
     The answer comes when the reservation has been committed. It is a mapping: `name`, under which the room is
-    registered, and `member`, the id that the client will have. This id is the token of the seat too, so
-    nobody else may know it before the client has joined.
+    registered, `member`, the id that the client will have, and `seconds`, for how long the seat is reserved.
+    This id is the token of the seat too, so nobody else may know it before the client has joined.
     """
 
     #: The options with which the client joins.

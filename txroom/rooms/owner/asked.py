@@ -126,7 +126,8 @@ class Asked:
             return await self._created(command)
         if isinstance(command, TellSeat):
             member = await self._attaching.tellSeat(command)
-            return await self._committed({"name": self._context.name, "member": member})
+            seconds = self._context.room.seatSeconds
+            return await self._committed({"name": self._context.name, "member": member, "seconds": seconds})
         if isinstance(command, CheckResume):
             member = self._attaching.checkResume(command.token)
             return {"name": self._context.name, "member": member}
