@@ -19,7 +19,7 @@ from txroom.engine.redis.outgoing import ElsewhereError
 from txroom.engine.redis.remote import Unreached
 from txroom.engine.redis.waiting import Waits
 from txroom.rooms.contract.arrivals import Join, Refused, Resume
-from txroom.rooms.contract.asks import CheckResume, Lock
+from txroom.rooms.contract.asks import CheckResume, Lock, unanswered
 from txroom.rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID
 
 ORPHAN = Orphan("r", "/rooms", "chat", 1, "token", True, None)
@@ -423,6 +423,57 @@ class AskTests(EntranceTests):
         self.advance(ASK_SECONDS)
         for result in (here, there):
             self.assertUnanswered(result, True)
+
+    def test_leaving(self) -> None:
+        """
+        A room that leaves before it has carried out a command is asked at its next owner, if nothing has
+        happened. Another node that has asked it is told that it isn't here.
+        """
+        asks = (self.ask, lambda: fired(cast(Any, self.entrance.askFrom("r", Lock(), 2.0))))
+        results = []
+        for ask in asks:
+            for error in (unanswered(False), unanswered(True), RoomError(ErrorCode.LOCKED)):
+                answer: Deferred[Any] = Deferred()
+                self.open().answer = answer
+                result = ask()
+                self.here.remove(self.host)
+                self.locator.guessed = self.locator.places[0] = AtNode("a")
+                self.peers.answers = ["done"]
+                answer.errback(error)
+                self.clock.advance(LONGEST)
+                results.append(result[0])
+        done, mayHaveHappened, locked, elsewhere, *others = results
+        self.assertEqual((done, len(self.peers.asks)), ("done", 1))
+        self.assertUnanswered([mayHaveHappened], True)
+        self.assertEqual(locked.value.code, "locked")
+        elsewhere.trap(ElsewhereError)
+        self.assertUnanswered(others[:1], True)
+        self.assertEqual(others[1].value.code, "locked")
+        for failure in others:
+            failure.trap(RoomError)
+
+    def test_staying(self) -> None:
+        """The same error of a room that stays is the answer."""
+        self.open().answer = fail(unanswered(False))
+        self.assertUnanswered(self.ask(), False)
+
+    def test_leavesAgain(self) -> None:
+        """The next owner may be at this node again, and leave, too."""
+        first: Deferred[Any] = Deferred()
+        second: Deferred[Any] = Deferred()
+        self.open().answer = first
+        done = self.ask()
+        self.here.remove(self.host)
+        self.locator.guessed = None
+        self.locator.places = [ORPHAN, AtNode("a")]
+        self.patch(StubHost, "ask", lambda host, command, seconds: second)
+        first.errback(unanswered(False))
+        self.assertEqual((done, len(self.owning.taken)), ([], 1))
+        self.here.remove(self.host)
+        self.peers.answers = ["done"]
+        second.errback(unanswered(False))
+        self.clock.advance(LONGEST)
+        self.assertEqual(done, ["done"])
 
     def test_from(self) -> None:
         """Another node asks a room that is here."""

@@ -19,7 +19,7 @@ from txroom.engine.redis.journals import Journals
 from txroom.engine.redis.lease import RENEW
 from txroom.engine.redis.locating import Locator, Where
 from txroom.engine.redis.takers import KNOWN
-from txroom.rooms.contract.asks import Inspect, unanswered
+from txroom.rooms.contract.asks import Inspect, TellSeat, unanswered
 from txroom.rooms.hooks import HookTimeout
 from txroom.rooms.owner.moving import PATIENCE
 from txroom.testing import RoomHarness
@@ -410,6 +410,40 @@ class LeavingTests(SlowRoomsTestCase):
         asked = [fired(node.app.engine.ask(ada.id, Inspect())) for node in (first, second)]
         self.advance(2)
         self.assertEqual([result[0]["listing"]["clients"] for result in asked], [1, 1])
+
+    def test_toldSeats(self) -> None:
+        """
+        A client that asks for a seat before it connects, while `canJoin` waits and the room moves, gets it
+        from the next owner, from whichever node it asks.
+        """
+        first, second, third = self.start(3)
+        ada = first.join()
+        gates: list[Deferred[bool]] = [Deferred() for _ in range(3)]
+        asked: list[str] = []
+
+        def canJoin(room: Any, options: Any, user: Any) -> Any:
+            asked.append(options["who"])
+            return gates[len(asked) - 1] if len(asked) <= 3 else True
+
+        self.patch(Slow, "canJoin", canJoin)
+        told = [
+            fired(node.app.engine.ask(ada.id, TellSeat({"who": name})))
+            for name, node in (("bob", first), ("cid", second), ("dan", third))
+        ]
+        self.settle()
+        left = self.leave(first, second)
+        self.advance(2)
+        self.assertEqual((left, asked, told), ([1], ["bob", "cid", "dan"], [[], [], []]))
+        for gate in gates:
+            gate.callback(True)
+        self.advance(1)
+        self.assertEqual(sorted(asked[3:]), ["bob", "cid", "dan"])
+        for (seat,) in told:
+            self.assertEqual((seat["name"], seat["seconds"]), ("chat", 15.0))
+            joined = fired(third.client().client.joinById(ada.id, {"seat": seat["member"]}))
+            self.settle()
+            self.assertEqual([room.member for room in joined], [seat["member"]])
+        self.assertEqual(len(second.app.rooms[ada.id].clients), 4)
 
 
 class Counter(Chat):

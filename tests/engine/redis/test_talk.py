@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -371,6 +371,8 @@ class AskTests(TalkCase):
     def test_elsewhere(self) -> None:
         """A room that isn't there is told apart."""
         self.assertIsInstance(self.errorOf(self.ask("unknown")), ElsewhereError)
+        self.b.answer = fail(ElsewhereError())  # it leaves while the command waits
+        self.assertIsInstance(self.errorOf(self.ask()), ElsewhereError)
         self.assertNothingLeft()
 
     def test_timeout(self) -> None:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from ...core.codes import ErrorCode
 from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
-from ...rooms.contract.asks import CheckResume, Command, TakeLate, unanswered
+from ...rooms.contract.asks import CheckResume, Command, TakeLate, Unanswered, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, NO_SUCH_ID, Link, Outlet
 from .here import Here, Owned
 from .lease import Lease
@@ -84,6 +84,14 @@ def _unlessMoved(result: Link | Refused, owned: Owned) -> Link | Refused | Misse
     if owned.isMoving and isinstance(result, Refused) and result.code == ErrorCode.UNAVAILABLE:
         return Missed("")
     return result
+
+
+def _elsewhereIfMoved(failure: Failure, owned: Owned) -> Failure:
+    """Replace the error of a command that a room of this node has not carried out because it leaves."""
+    error = failure.value
+    if owned.isMoving and isinstance(error, Unanswered) and not error.mayHaveHappened:
+        return Failure(ElsewhereError())
+    return failure
 
 
 class Entrance:
@@ -236,11 +244,12 @@ class Entrance:
 
     def ask(self, room: str, command: Command) -> Deferred[Any]:
         """Let a room carry out a command; see `Engine.ask`."""
-        owned = self._ready(room)
+        owned, attempts = self._ready(room), Attempts(self._waits, FIND_SECONDS)
         if owned is not None:
             asked = self._askHere(owned, command, ASK_SECONDS)
+            asked.addErrback(self._askNext, room, command, attempts)
         else:
-            asked = Deferred.fromCoroutine(self._ask(room, command, Attempts(self._waits, FIND_SECONDS)))
+            asked = Deferred.fromCoroutine(self._ask(room, command, attempts))
         asked = self._waits.within(ASK_SECONDS, asked)
         if isinstance(command, TakeLate):
             self._passing += 1
@@ -258,14 +267,24 @@ class Entrance:
             await self._waits.pause(SHORTEST)
 
     def askFrom(self, room: str, command: Command, seconds: float) -> Deferred[Any] | None:
-        """Another node asks for a command within so many seconds; `None`: the room isn't here."""
+        """
+        Another node asks for a command within so many seconds; `None`: the room isn't here. The Deferred
+        fails with `ElsewhereError` if the room leaves before it has carried out the command.
+        """
         owned = self._ready(room)
         return None if owned is None else self._askHere(owned, command, seconds)
 
     def _askHere(self, owned: Owned, command: Command, seconds: float) -> Deferred[Any]:
-        """Let a room of this node carry out a command, if it begins to within so many seconds."""
+        """Let a room of this node carry out a command, if it begins to within so many seconds; see `askFrom`."""
         asked = owned.host.ask(command, seconds)
-        return asked.addErrback(self._refused) if isinstance(command, CheckResume) else asked
+        if isinstance(command, CheckResume):
+            asked.addErrback(self._refused)
+        return asked.addErrback(_elsewhereIfMoved, owned)
+
+    def _askNext(self, failure: Failure, room: str, command: Command, attempts: Attempts) -> Deferred[Any]:
+        """Ask the next owner of a room that has left this node."""
+        failure.trap(ElsewhereError)
+        return Deferred.fromCoroutine(self._ask(room, command, attempts))
 
     def _refused(self, failure: Failure) -> Failure:
         """Replace a refusal by a room that may have another owner; see the module."""
@@ -282,13 +301,13 @@ class Entrance:
             if place is Where.NOWHERE:
                 raise RoomError(ErrorCode.NO_SUCH_ROOM, NO_SUCH_ID)
             owned = self._ready(room) if place is Where.HERE else None
-            if owned is not None:
-                return await self._askHere(owned, command, attempts.left)
-            if isinstance(place, AtNode):
-                try:
+            try:
+                if owned is not None:
+                    return await self._askHere(owned, command, attempts.left)
+                if isinstance(place, AtNode):
                     return await self._peers.ask(place.node, room, command, attempts.left)
-                except ElsewhereError:
-                    notAt = place.node
+            except ElsewhereError:
+                notAt = place.node if isinstance(place, AtNode) else ""
             await attempts.again()
             place = await self._locator.ask(room, notAt)
             if isinstance(place, Where):

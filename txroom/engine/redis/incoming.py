@@ -19,6 +19,7 @@ from ...protocol.errors import RoomError
 from ...rooms.contract.arrivals import Join, Refused, Resume
 from ...rooms.contract.asks import TOO_LARGE, Command, unanswered
 from ...rooms.contract.ports import ASK_SECONDS, Link, Outlet
+from .outgoing import ElsewhereError
 from .packets import (
     Ask,
     Attach,
@@ -46,8 +47,8 @@ class PeersSide(Protocol):
 
     def ask(self, room: str, command: Command | NodeCommand, seconds: float) -> Deferred[Any] | None:
         """
-        Another node asks for a command, which must begin within so many seconds; `None`: the room isn't here.
-        See `Engine.ask`.
+        Another node asks for a command, which must begin within so many seconds; see `Engine.ask`. `None`, or
+        the error `ElsewhereError`: the room isn't here.
         """
 
     def generationOf(self, room: str) -> int:
@@ -207,8 +208,15 @@ class Incoming:
             return
         work.addCallback(self._encoded).addCallbacks(
             lambda result: self._talk.tell(Told(message.id, result)),
-            lambda failure: self._talk.tell(Told(message.id, error=self._refusalOf(failure))),
+            self._notCarriedOut,
+            errbackArgs=(message.id,),
         )
+
+    def _notCarriedOut(self, failure: Failure, id: int) -> None:
+        if isinstance(failure.value, ElsewhereError):
+            self._talk.tell(Told(id, isElsewhere=True))
+        else:
+            self._talk.tell(Told(id, error=self._refusalOf(failure)))
 
     def _encoded(self, result: Any) -> Raw:
         """Return an answer as it is sent. Raises `RoomError` (``tooLarge``), or what its encoding raises."""

@@ -32,7 +32,7 @@ from .broadcaster import Broadcaster
 from .calls import Calls
 from .context import Lifecycle, RoomContext
 from .leaving import Leaving
-from .life import Stage
+from .life import Stage, closedError
 from .member import Member, State
 from .presence import Presence
 from .roomlisting import RoomListing
@@ -135,11 +135,11 @@ class Joining:
         options = MappingProxyType(dict(command.options))
         userId = context.runner.userId(command.user, "")
         refusal = self._seats.refusal(None, userId) or await self._mayJoin(options, command.user)
-        if refusal is not None:
-            return refusal
         # The room may have changed while `canJoin` was running.
         if not context.life.isOpen:
-            return Refused(context.life.closedCode)
+            raise closedError(context.life)
+        if refusal is not None:
+            return refusal
         refusal = self._seats.refusal(None, userId)
         return self._seats.tell(userId, without(options, AUTH)) if refusal is None else refusal
 
