@@ -73,6 +73,10 @@ class Game(State):
     table: List[float]
 
 
+#: How many objects come and go unseen, for numbers of all sizes.
+AGES = [2**8, 2**16, 2**31, 2**33, 2**40]
+
+
 class History:
     """Changes a state; each `step` is one change that an application could make."""
 
@@ -87,6 +91,10 @@ class History:
 
     def step(self) -> None:
         self.random.choice(self._steps)()
+
+    def stepAge(self) -> None:
+        """The room has had many more objects."""
+        self.tree.nextId = min(self.tree.nextId + self.random.choice(AGES), 2**48)
 
     # -- what is there
 

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.state import Float32, List, Map, NativeEncoding, NativeReader, Quantized, State, StateTree, Uint8
 from txroom.state import generated as generatedModule
+from txroom.state.encoding import Encoding
 from txroom.state.generated import Generated
 from txroom.state.nativevalues import rowsOf as nativeRows
 from txroom.state.schema import SchemaEncoding
 from txroom.state.schema.rows import rowsOf as schemaRows
-from txroom.state.tree import Encoding
 
 
 class Place(State):

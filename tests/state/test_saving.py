@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.state import Float32, List, Map, NativeEncoding, NativeReader, State, StateTree, private
+from txroom.state import tree as treeModule
 
 
 class Unit(State):
@@ -89,7 +90,7 @@ class SavingTests(SynchronousTestCase):
         self.assertEqual(repr(again.root), repr(tree.root))
         self.assertIsInstance(again.root.units["b"], Tank)  # type: ignore[attr-defined]
         self.assertEqual(again.version, 0)
-        self.assertEqual(saved(again), saved(tree))
+        self.assertEqual({**saved(again), "nextId": 0}, {**saved(tree), "nextId": 0})
 
     def test_numbers(self) -> None:
         """What is in no collection keeps its number, and everything else gets another one than it had."""
@@ -106,6 +107,27 @@ class SavingTests(SynchronousTestCase):
         self.assertEqual(sorted(again.nodes), sorted({node._txId for node in again.nodes.values()}))
         near = StateTree.load(World, saved(tree), self.fail)
         self.assertEqual(len(near.nodes), len(again.nodes))
+
+    def test_margin(self) -> None:
+        """
+        New numbers are above all that the earlier owner may have given, however many: a client of Colyseus
+        that comes back keeps objects by their numbers.
+        """
+        tree = StateTree(world(), self.fail)
+        tree.nextId = 5 << 20
+        for number in range(3):
+            tree.root.units[f"new {number}"] = Unit()  # type: ignore[attr-defined]
+        data = saved(tree)
+        for number in range(100):  # after the checkpoint
+            tree.root.units[f"newer {number}"] = Unit()  # type: ignore[attr-defined]
+        tree.commit()
+        again = StateTree.load(World, data, self.fail, 1 << 20)
+        new = {node._txId for node in again.root.units.values()}  # type: ignore[attr-defined]
+        self.assertGreater(min(new), max(tree.nodes))
+        self.assertEqual(min(new), data["nextId"] + treeModule.ID_MARGIN)
+        del data["nextId"]  # as it was saved before there was this number
+        earlier: Any = StateTree.load(World, data, self.fail, 1 << 20)
+        self.assertEqual(min(node._txId for node in earlier.root.units.values()), 1 << 20)
 
     def test_uncommitted(self) -> None:
         """Changes that are not committed are in it."""

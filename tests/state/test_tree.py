@@ -116,14 +116,32 @@ class VersionTests(Case):
         self.tree.nextId = 2**31
         self.game.players["eve"] = eve = Player(name="Eve")
         self.follow()
-        for names in (("ada", "bob", "eve"), ("bob",), ("eve",)):
+        self.tree.nextId = 2**47
+        for name in ("cid", "dan"):
+            self.game.players[name] = Player(name=name)
+            self.follow()
+            self.tree.nextId += 2**20
+        for names in (("ada", "bob", "eve"), ("bob",), ("eve",), ("ada", "cid"), ("cid", "dan")):
             for name in names:
                 self.game.players[name].score += 1
             self.follow()
         for reader in (self.reader, self.newReader()):
             scores = {key: player.score for key, player in reader.root.players.items()}
-            self.assertEqual(scores, {"ada": 1, "bob": 2, "eve": 2})
+            self.assertEqual(scores, {"ada": 2, "bob": 2, "eve": 2, "cid": 2, "dan": 1})
         self.assertEqual((bob.score, eve.score), (2, 2))
+
+    def test_wideView(self) -> None:
+        """So have the objects whose fields only a view sees."""
+        self.tree.nextId = 2**47
+        self.game.players["bob"] = bob = Player(name="Bob")
+        self.tree.commit()
+        view = self.tree.view("m")
+        view.add(bob.hand)
+        bob.secret = Card(rank=5)
+        view.add(bob.secret)
+        self.tree.commit()
+        self.reader.apply(self.encoding.full(view))
+        self.assertEqual(self.reader.root.players["bob"].secret.rank, 5)
 
 
 class DepthTests(SynchronousTestCase):
@@ -156,7 +174,7 @@ class DepthTests(SynchronousTestCase):
         assert changes is not None
         reader.apply(encoding.patch(changes))
         loaded = StateTree.load(Link, self.tree.save(), self.fail)
-        self.assertEqual(loaded.save(), self.tree.save())
+        self.assertEqual({**loaded.save(), "nextId": 0}, {**self.tree.save(), "nextId": 0})
         self.root.next = None
         self.assertEqual(len(self.tree.nodes), 3)
 

@@ -27,8 +27,8 @@ from .views import Hidden, View, existence, existing, unit
 
 ROWS, WIDE, MAKE, PUT, GONE, SPLICE, EMPTY, REMOVED, FULL, HASH = range(1, 11)
 
-#: The numbers of objects that a row has room for.
-NARROW = 2**16
+#: The numbers of objects that a row has room for, and a wide row.
+NARROW, WIDE_END = 2**16, 2**32
 
 
 class NativeEncoding:
@@ -211,8 +211,9 @@ class NativeEncoding:
 
     def _referenceRow(self, home: Node, index: int, node: Node | None) -> bytes:
         """A row of a field that only views see."""
-        head = self._head(type(home), 1 << index, 0, True)  # type: ignore[arg-type]
-        return head + BYTES[1] + home._txId.to_bytes(4, "little") + reference(node)
+        number = home._txId % WIDE_END
+        head = self._head(type(home), 1 << index, home._txId - number, True)  # type: ignore[arg-type]
+        return head + BYTES[1] + number.to_bytes(4, "little") + reference(node)
 
     # -- all of it
 
@@ -381,22 +382,29 @@ class NativeEncoding:
 
     def _careful(self, cls: type[State], mask: int, state: State, out: list[bytes]) -> None:
         """A section of one object without the fields that can't be encoded; they are reported."""
-        mask = self.tree.sendable(state, mask, lambda bit: self._encoded(cls, bit, True, [state], 0))
+        base, isWide = self._base([state])
+        mask = self.tree.sendable(state, mask, lambda bit: self._encoded(cls, bit, isWide, [state], base))
         if mask:
-            out.append(self._head(cls, mask, 0, True) + BYTES[1])
-            out += self._encoded(cls, mask, True, [state], 0)
+            out.append(self._head(cls, mask, base, isWide) + BYTES[1])
+            out += self._encoded(cls, mask, isWide, [state], base)
 
     def _head(self, cls: type[State], mask: int, base: int, isWide: bool) -> bytes:
         kind = BYTES[WIDE if isWide else ROWS]
         return kind + varint(self.tree.types[cls]) + varint(mask) + varint(base)
 
     def _base(self, states: Sequence[State]) -> tuple[int, bool]:
-        """What the numbers in the rows count from, and whether they don't fit into 16 bits."""
+        """
+        What the numbers in the rows count from, and whether they don't fit into 16 bits.
+
+        If they don't fit into 32 bits, the rows can't be encoded together.
+        """
         if self.tree.nextId <= NARROW:
             return 0, False
         ids = [state._txId for state in states]
-        least = min(ids)
-        return (least, False) if max(ids) - least < NARROW else (0, True)
+        least, most = min(ids), max(ids)
+        if most - least < NARROW:
+            return least, False
+        return (0 if most < WIDE_END else least), True
 
     def _encoded(
         self, cls: type[State], mask: int, isWide: bool, states: Sequence[State], base: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from .changes import Changes, ListChange, MapChange, Part, change
 from .collections import Collection, CollectionType
@@ -17,27 +17,13 @@ from .views import Hidden, View, existence, existing, hiddenOf, isUnit, unit, un
 MAX_DEPTH = 64
 #: How many numbers of objects that are gone are kept for clients that were away.
 MAX_GONE = 4000
+#: The first number for the objects of a tree that is loaded is so far above the next one that was saved,
+#: because there may have been more objects after that. No number is used again. The formats have room for
+#: numbers up to 2⁴⁹ (the varints of txroom.js), so there is always a next one: a room with a million new
+#: objects a second, or a new owner each second, takes 17 years to get there.
+ID_MARGIN = 1 << 20
 #: How many values that can't be encoded are remembered, so that each is reported once.
 MAX_FAILURES = 1000
-
-
-class Encoding(Protocol):
-    """A way to write the states of a tree. Call `StateTree.commit` before, so that all changes are known."""
-
-    def schema(self) -> bytes:
-        """What a client has to know of the classes."""
-
-    def patch(self, changes: Changes) -> bytes:
-        """The changes that everybody sees; empty if there are none."""
-
-    def patchOf(self, changes: Changes, view: View) -> bytes:
-        """The changes that only a view sees, for after those of `patch`; empty if there are none."""
-
-    def full(self, view: View | None) -> bytes:
-        """The whole state as it is, with what a view sees of the private parts."""
-
-    def since(self, version: int, view: View | None) -> bytes | None:
-        """What brings a client up to date that has a version; None if that isn't possible."""
 
 
 class StateTree:
@@ -115,13 +101,14 @@ class StateTree:
     def save(self) -> dict[str, Any]:
         """
         Return the whole state as plain data, changes included that are not committed, private parts too, what
-        each view sees, and the numbers of what is in no collection.
+        each view sees, the numbers of what is in no collection, and the next number.
 
         Attributes that clients don't see are not in it.
         """
         views = {key: [stepsTo(node) for node in view.wanted()] for key, view in self.views.items()}
         ids = {path: node._txId for path, node in fixedOf(self.root)}
-        return {"root": plainOf(self.root, type(self.root)), "views": views, "ids": ids}
+        root = plainOf(self.root, type(self.root))
+        return {"root": root, "views": views, "ids": ids, "nextId": self.nextId}
 
     @classmethod
     def load(
@@ -132,15 +119,18 @@ class StateTree:
         firstId: int = 1,
     ) -> StateTree:
         """
-        Make a tree of what `save` has returned. Its versions begin anew, and so do the numbers of what is in
-        collections. All other objects keep theirs, so that listeners of Colyseus's clients stay with them.
+        Make a tree of what `save` has returned. Its versions begin anew. What is in collections gets numbers
+        that nothing had before. All other objects keep theirs, so that listeners of Colyseus's clients stay
+        with them.
 
         What the classes can't have any more is left out and reported; see `Restoring`.
 
         @param root: the class of the root.
+        @param firstId: the least of the new numbers.
         @raise TypeError, ValueError, LookupError: it isn't the data of a state.
         """
         restoring = Restoring(onError)
+        firstId = max(firstId, data.get("nextId", 0) + ID_MARGIN)  # txroom has not always saved the number
         tree = cls(restoring.state(root, data["root"]), onError, firstId, data["ids"])
         for key, places in data["views"].items():
             view = tree.view(key)

@@ -335,6 +335,8 @@ class History:
     def change(self) -> None:
         """Something changes in the state, or in what a client sees."""
         rng, tree = self.rng, self.tree
+        if rng.random() < 0.05:  # many objects have come and gone
+            tree.nextId += rng.choice([2**8, 2**16, 2**31, 2**33, 2**40])
         keys = [each.key for each in self.followers if each.key is not None]
         if keys and rng.random() < 0.3 and (private := units(tree)):
             view, node = tree.view(rng.choice(keys)), rng.choice(private)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ...state import StateTree, View
 from ...state.changes import Changes
-from ...state.tree import Encoding
+from ...state.encoding import Encoding
 from ..contract.items import StateFull, StatePatch, StatePatches
 from ..contract.ports import Outlet
 from .member import JOINED, Member

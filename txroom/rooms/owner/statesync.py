@@ -25,8 +25,8 @@ from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...state import NativeEncoding, State, StateTree, View
 from ...state.changes import Changes
+from ...state.encoding import Encoding
 from ...state.schema import SchemaEncoding
-from ...state.tree import Encoding
 from .. import hooks
 from ..contract.items import StateFull, StatePatch
 from .broadcaster import Broadcaster
@@ -38,8 +38,9 @@ from .states import Shown, States
 #: The generation of an owner is above so many bits of a version, and has at most so many itself, since
 #: versions are exact in JavaScript.
 VERSION_BITS, GENERATION_BITS = 32, 20
-#: Each owner gives its objects other numbers, from those of this size on, and the first one from 1 on. So a
-#: client of Colyseus that comes back, and keeps what it has, never takes one object for another.
+#: Each owner gives its objects other numbers, so that a client of Colyseus that comes back, and keeps what it
+#: has, never takes one object for another: the first one from 1 on, and the others above what has been saved,
+#: see `StateTree.load`; and if no number was saved, from so many bits on.
 ID_BITS, ID_GENERATION_BITS = 20, 10
 
 
