@@ -39,6 +39,8 @@ class NativeEncoding:
     @param hasHashes: whether each patch ends with the hash of the state, for a client that checks itself.
     """
 
+    mark = ""
+
     def __init__(self, tree: StateTree, hasHashes: bool = False) -> None:
         self.tree = tree
         self.hasHashes = hasHashes
@@ -233,7 +235,7 @@ class NativeEncoding:
         self._show([node for node, _ in view.seen.values()], own)
         return b"".join(own)
 
-    def since(self, version: int, view: View | None) -> bytes | None:
+    def since(self, version: int, view: View | None, isOurs: bool = False) -> bytes | None:
         """
         What brings a client up to date that has a version.
 

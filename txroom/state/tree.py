@@ -18,9 +18,9 @@ MAX_DEPTH = 64
 #: How many numbers of objects that are gone are kept for clients that were away.
 MAX_GONE = 4000
 #: The first number for the objects of a tree that is loaded is so far above the next one that was saved,
-#: because there may have been more objects after that. No number is used again. The formats have room for
-#: numbers up to 2⁴⁹ (the varints of txroom.js), so there is always a next one: a room with a million new
-#: objects a second, or a new owner each second, takes 17 years to get there.
+#: because there may have been more objects after that. No number is used again. There is always a next one:
+#: the formats have room for all that JavaScript has exactly, up to 2⁵³, and a room with a million new objects
+#: a second, or a new owner each second, takes 270 years to get there.
 ID_MARGIN = 1 << 20
 #: How many values that can't be encoded are remembered, so that each is reported once.
 MAX_FAILURES = 1000

@@ -73,7 +73,7 @@ MESSAGES: dict[str, PacketMessage] = {
     "submit.reply": Submit("l1", commands.CallReply(1 << 32, b"\x01")),
     "submit.failed": Submit("l1", commands.CallFailed(3, "timeout", "late")),
     "submit.leave": Submit("l1", commands.Leave(9)),
-    "submit.state": Submit("l1", commands.WantState(7)),
+    "submit.state": Submit("l1", commands.WantState(7, True)),
     "submit.members": Submit("l1", commands.ListMembers(9, 100)),
     "drop": Drop("l1", False),
     "drop.left": Drop("l1", True),
@@ -196,6 +196,7 @@ class VersionTests(SynchronousTestCase):
             "ask.inspect without after and isBrief": askOf(asks.Inspect(5, "ada"), until=1000.5),
             "ask.log without history": askOf(asks.ReadLog(5, 10, 2.0, "e")),
             "ask.send without groups": askOf(asks.SendTo("said", b"\xc0", ("m",), ("u",), isVolatile=True)),
+            "submit.state without isReceived": Submit("l1", commands.WantState(7)),
             "drop with more fields": Drop("l1", True),
             "ask.lock with more fields": askOf(asks.Lock(False)),
         }

@@ -88,6 +88,16 @@ if (ada.room.reconnection) {
   seen.moved = [ada, back].map(({ room }) => stateOf(room));
 }
 await step("last", ada, back);
+if (ada.room.reconnection) {
+  seen.anew = events.splice(0);
+  // The room knows that the client has got the state from this owner: the answer to its ping came before "last".
+  const before = ada.changes;
+  const returned = new Promise((resolve) => ada.room.onReconnect(resolve));
+  ada.room.connection.close();
+  await returned;
+  await until("the state after coming back to the next owner", () => ada.changes > before);
+  seen.notAnew = events.splice(0);
+}
 await back.room.leave();
 await until("bob's end", () => ada.room.state.players.size === 1);
 seen.late = events;

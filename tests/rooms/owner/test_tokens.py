@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txroom.rooms.owner.tokens import digest, memberOf, newToken, resumeToken
+from txroom.rooms.owner.tokens import digest, markOf, memberOf, newToken, resumeToken
 
 
 class TokenTests(SynchronousTestCase):
@@ -18,8 +18,14 @@ class TokenTests(SynchronousTestCase):
         self.assertTrue(all(len(token) >= len("ada.") + 22 for token in tokens), "less than 128 bits")
         self.assertEqual(len({newToken() for _ in range(10)}), 10)
 
+    def test_mark(self) -> None:
+        """A token may tell of the state, beside that."""
+        token = resumeToken("ada", "a-mark")
+        self.assertEqual((memberOf(token), markOf(token), markOf(resumeToken("ada"))), ("ada", "a-mark", ""))
+
     def test_wrong(self) -> None:
         """Whatever a client shows is of some member, or of none."""
         self.assertEqual([memberOf(token) for token in ("", ".", "ada", "ada.b.c")], ["", "", "ada", "ada"])
+        self.assertEqual([markOf(token) for token in ("", "..", "ada", "ada.b.c.d")], ["", "", "", "c"])
         self.assertEqual(len({digest(token) for token in ("", "a", "\ud800", "é")}), 4)
         self.assertEqual(len(digest("\ud800")), 32)

@@ -341,7 +341,42 @@ class SinceTests(SynchronousTestCase):
         tree.view("ada").remove(world.ghosts["a"])
         del world.scores["a"], world.names[1]
         tree.commit()
-        self.check(-1)
+        start = head(world.scores._txId)
+        data = self.harness.encoding.since(-1, None, isOurs=True)
+        assert data is not None
+        self.assertIn(start, data)
+        self.assertNotIn(start + b"\x0a", data)
+        self.assertIn(start + b"\x0a", self.check(-1))
+        world.scores["c"] = 3
+        self.harness.patch()
+        for version in (0, -1):  # the client has nothing from the earlier owner any more
+            data = self.harness.encoding.since(version, None, isOurs=True)
+            assert data is not None
+            self.assertNotIn(b"\x0a", data)
+            self.client.read(data)
+            self.assertEqual(self.client.state(), expected(world, None))
+
+    def test_ownView(self) -> None:
+        """A client that has nothing of an earlier owner keeps its private parts."""
+        world = self.world
+        world.ghosts["a"], world.ghosts["b"] = Unit(name="a"), Unit(name="b")
+        view = self.harness.tree.view("ada")
+        view.add(world.ghosts["a"])
+        view.add(world.ghosts["b"])
+        self.harness.tree.commit()
+        self.harness.tree = tree = StateTree.load(World, self.harness.tree.save(), self.fail, 1000)
+        self.harness.encoding = SchemaEncoding(tree)
+        self.world = world = tree.root  # type: ignore[assignment]
+        self.client, view = self.harness.reader("ada"), tree.view("ada")
+        world.ghosts["a"].name = "ann"
+        view.remove(world.ghosts["b"])
+        tree.commit()
+        for version in (-1, tree.version, -1):
+            data = self.harness.encoding.since(version, view, isOurs=True)
+            assert data is not None
+            self.assertNotIn(b"\x0a", data)
+            self.client.read(data)
+            self.assertEqual(self.client.state(), expected(world, view))
 
     def test_forgotten(self) -> None:
         """A client loses what it may have of the private parts, if its view has forgotten what was hidden."""
@@ -408,6 +443,30 @@ class ClassTests(SynchronousTestCase):
         for cls in (Game, Player, Item, Sword):
             self.assertIn([field.name for field in cls._txFields], classes)
         self.assertEqual([name for name, _ in reader.root.kind], [field.name for field in Game._txFields])
+
+    def test_mark(self) -> None:
+        """Classes that clients read in the same way have the same mark, and others have another one."""
+
+        class Bare(State):
+            name: str = ""
+            x: Float32 = 0.0
+
+        class Alike(State):
+            name: str = "none"
+            x: Float32 = 1.0
+
+        class Swapped(State):
+            x: Float32 = 0.0
+            name: str = ""
+
+        class Wider(State):
+            name: str = ""
+            x: float = 0.0
+
+        marks = [Harness(cls()).encoding.mark for cls in (Bare, Alike, Swapped, Wider)]
+        self.assertEqual(marks[0], marks[1])
+        self.assertEqual(len(set(marks)), 3)
+        self.assertRegex(marks[0], "^[A-Za-z0-9_-]{12}$")
 
     def test_names(self) -> None:
         """A field that would hide what decoders need of an object is refused."""

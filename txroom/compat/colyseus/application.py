@@ -121,6 +121,12 @@ class ColyseusApplication(Application):
         """Pass a message to the session. Called for every message."""
         self.rooms.onMessage(connection, message)
 
+    def onPong(self, connection: Connection, payload: bytes) -> None:
+        """Pass the answer to a ping to the session."""
+        session = self.rooms.sessions.get(connection.id)
+        if isinstance(session, ColyseusSession):
+            session.ponged(payload)
+
     def onDisconnect(self, connection: Connection, code: int, reason: str) -> Any:
         """End the session."""
         self.rooms.onDisconnect(connection, code, reason)

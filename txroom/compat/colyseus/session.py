@@ -20,7 +20,7 @@ from ...core.misuse import MisuseCounter
 from ...protocol.closecodes import ResumeFallback, fallbackAfter, shortened
 from ...protocol.errors import BadFrame, RoomError
 from ...protocol.joinoptions import AUTH, SEAT
-from ...rooms.contract.arrivals import Refused
+from ...rooms.contract.arrivals import SOME_VERSION, Refused
 from ...rooms.contract.commands import Call, CallFailed, CallReply, Leave, Send, WantState
 from ...rooms.contract.items import (
     Error,
@@ -47,6 +47,8 @@ from .dialect import DIALECT, PONG, ColyseusDialect
 MAX_HELD, HELD_SIZE = 1000, 1 << 20
 #: The seconds after which the connection of a client is closed that only measures the latency.
 PROBE_SECONDS = 5.0
+#: The payload of the ping that follows the state for a client that comes back.
+STATE_SENT = b"state"
 #: How `Attachment.asked` names a client that takes the seat that it was told of.
 TOLD = "told"
 
@@ -83,6 +85,8 @@ class ColyseusSession(RoomSession):
         self._heldSize = 0
         #: Whether too much was held, so that the client gets the state when it has confirmed `JOIN_ROOM`.
         self._wantsState = False
+        #: The version of the state that the client has received when it answers the ping `STATE_SENT`.
+        self._sentVersion = -1
 
     # -- joining
 
@@ -109,7 +113,7 @@ class ColyseusSession(RoomSession):
         self._isReturning = token is not None
         how = TOLD if token is None else RESUME
         keepsState = "skipHandshake" in self.connection.handshake.query  # of a version that it doesn't tell
-        version = -1 if token is not None and keepsState else None
+        version = SOME_VERSION if token is not None and keepsState else None
         attachment = self._byPath = Attachment(self, None, how, room, STATE_FORMAT, version)
         try:
             if token is not None:  # a client with a seat was counted when it asked for it
@@ -169,8 +173,19 @@ class ColyseusSession(RoomSession):
             self.submit(None, None, CallReply(_UNASKED, b""))  # any frame tells the room that the token came
         for item in held:
             self.say(item, item.isVolatile)
-        if self._wantsState and self._byPath is not None:
-            self._byPath.submit(WantState(self._byPath.stateAsked[1]))
+        if self._byPath is not None:
+            if self._wantsState:
+                self._byPath.submit(WantState(self._byPath.stateAsked[1]))
+            elif self._isReturning and self._byPath.states is not None:
+                self._sentVersion = self._byPath.states.version
+                if self._sentVersion >= 0:
+                    self.connection.ping(STATE_SENT)
+
+    def ponged(self, payload: bytes) -> None:
+        """The client has answered a ping. If that is `STATE_SENT`, tell the room that it has the state."""
+        if payload == STATE_SENT and self._byPath is not None and self._sentVersion >= 0:
+            self._byPath.submit(WantState(self._sentVersion, isReceived=True))
+            self._sentVersion = -1
 
     def _leave(self) -> None:
         if self._byPath is not None:

@@ -275,7 +275,7 @@ class Entrance:
         return None if owned is None else self._askHere(owned, command, seconds)
 
     def _askHere(self, owned: Owned, command: Command, seconds: float) -> Deferred[Any]:
-        """Let a room of this node carry out a command, if it begins to within so many seconds; see `askFrom`."""
+        """Let a room of this node carry out a command, as for `askFrom`."""
         asked = owned.host.ask(command, seconds)
         if isinstance(command, CheckResume):
             asked.addErrback(self._refused)

@@ -17,6 +17,9 @@ from ...core.handshake import Handshake
 from ...core.headers import Headers
 from ...protocol.errors import RoomError
 
+#: `Resume.stateVersion` of a client that has some version of the state, and can't tell which.
+SOME_VERSION = -1
+
 
 class Request(Struct, frozen=True, array_like=True):
     """The part of a `Handshake` that crosses to the owner."""
@@ -100,7 +103,7 @@ class Resume(Arrival, frozen=True, kw_only=True, array_like=True, tag_field="kin
     attempt: int = 0
     #: See `Join.stateFormat`.
     stateFormat: str = ""
-    #: The version of the state that the client has; `None`: it has no state; -1: it has one of some version.
+    #: The version of the state that the client has; `None`: it has no state; see also `SOME_VERSION`.
     stateVersion: int | None = None
 
 

@@ -79,6 +79,8 @@ class WantState(Struct, frozen=True, array_like=True, tag_field="kind"):
 
     #: See `Resume.stateVersion`.
     version: int | None = None
+    #: Whether the edge only tells that its client has received this version. Then there is no answer.
+    isReceived: bool = False
 
 
 Frame = Send | Call | Unreadable | CallReply | CallFailed | Leave | ListMembers | WantState

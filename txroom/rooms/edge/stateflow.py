@@ -52,6 +52,11 @@ class StateFlow:
         self._told = self._current = NONE if version is None else version
         self._isBehind = self._isAsking = False
 
+    @property
+    def version(self) -> int:
+        """The version up to which the client was sent all changes; negative: none, or not known."""
+        return self._current
+
     def send(
         self,
         connection: Connection,

@@ -136,7 +136,7 @@ class Inbox(Acks):
         elif isinstance(frame, ListMembers):
             self._presence.page(member, frame.ref, frame.after)
         elif isinstance(frame, WantState):
-            self._states.want(member, frame.version)
+            self._states.want(member, frame.version, frame.isReceived)
 
     def _takeMessage(self, member: Member, frame: Send | Call, error: RoomError | None = None) -> None:
         """

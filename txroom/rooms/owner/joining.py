@@ -376,10 +376,11 @@ class Joining:
             member.leaveLater(
                 CloseCode.ENGINE_UNAVAILABLE, LeaveReason.DROPPED, "too many messages were sent meanwhile"
             )
-        state = None
+        state, mark = None, ""
         if member.pendingLeave is None:
             try:
                 state = self._states.show(member, member.stateFormat, None)
+                mark = self._states.mark(member.stateFormat)
             except Exception:
                 context.runner.report(Failure(), member, "state")
                 member.leaveLater(CloseCode.STATE_LOST, LeaveReason.DROPPED, "the state can't be sent")
@@ -390,7 +391,7 @@ class Joining:
         shown = context.log.forNewcomer(member.offset, context.clock.seconds())
         offset = shown[0].offset - 1 if shown else member.offset
         self._seats.joined(member)
-        member.issueToken()
+        member.issueToken(mark=mark)
         self._presence.came(member)
         replay = [*shown, *(missed or ())]
         self._welcome.announce(member, member.refs, offset, replay, snapshot, state=state)

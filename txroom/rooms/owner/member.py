@@ -108,6 +108,7 @@ class Member:
         "leaveRequest",
         "link",
         "mailbox",
+        "mayHaveFormerState",
         "messages",
         "meta",
         "misuse",
@@ -158,6 +159,8 @@ class Member:
         self.isJSON = True
         #: The format in which it gets the state of the room; see `Join.stateFormat`.
         self.stateFormat = ""
+        #: Whether its client may still have what an earlier owner has sent of the state.
+        self.mayHaveFormerState = False
         #: The refs of the join requests that `joined` answers.
         self.refs: list[int | None] = []
         #: The ref and the link of its request to leave, which waits until its earlier frames are handled.
@@ -283,15 +286,15 @@ class Member:
 
     # -- tokens
 
-    def issueToken(self, used: str | None = None) -> None:
+    def issueToken(self, used: str | None = None, mark: str = "") -> None:
         """
-        Make a new resume token for the current link.
+        Make a new resume token for the current link; `mark` tells of the state: see `States.mark`.
 
         Until `confirmToken` the `used` token stays valid, and so do the newest unconfirmed ones. There may be
         several, since requests to resume may overtake one another, and the client may receive the answer to
         any of them.
         """
-        self.token = resumeToken(self.id)
+        self.token = resumeToken(self.id, mark)
         known = [] if used is None else [digest(used)]
         unconfirmed = [token for token in self.tokens if token not in known]
         self.tokens = [digest(self.token), *known, *unconfirmed][: MAX_UNCONFIRMED + 1]
@@ -340,6 +343,7 @@ class Member:
         member.joinLink = record.joinLink
         member.usedSeat = record.usedSeat
         member.state = State.DROPPED
+        member.mayHaveFormerState = True
         member.tokens = list(record.tokens)
         member.groups = frozenset(record.groups)
         member.meta = record.meta or {}

@@ -12,7 +12,7 @@ from ...core.codes import CloseCode, ErrorCode
 from ...protocol.errors import RoomError
 from ...protocol.payload import NIL
 from ..api.client import Client
-from ..contract.arrivals import Refused, Resume
+from ..contract.arrivals import SOME_VERSION, Refused, Resume
 from ..contract.ports import Link, Outlet
 from ..contract.records import Entry, Handled, MemberRecord
 from . import replays
@@ -22,8 +22,11 @@ from .leaving import Leaving
 from .member import Member, State
 from .revokedtokens import RevokedTokens
 from .states import States
-from .tokens import digest, memberOf
+from .tokens import digest, markOf, memberOf
 from .welcome import Welcome
+
+#: The error for a client that can't resume with the state that it has, but may without it.
+STATE_CHANGED = "stateChanged"
 
 
 class Resuming:
@@ -70,6 +73,9 @@ class Resuming:
         refusal = replays.refusal(context, member)
         if refusal is not None:
             return refusal
+        mark = self._markFor(member, resume)
+        if isinstance(mark, Refused):
+            return mark
         offset = log.offset
         missed = self._missed(member, resume)
         snapshot = self._welcome.snapshot(member) if missed is None else NIL
@@ -89,7 +95,7 @@ class Resuming:
         context.roster.attached(member, outlet, resume)
         member.cancelExpiry()
         member.isTold()
-        member.issueToken(resume.token)
+        member.issueToken(resume.token, mark)
         member.attempt = resume.attempt or member.attempt
         if missed is not None:
             replay = missed
@@ -108,6 +114,21 @@ class Resuming:
         link = self._linkOf(member)  # before a hook can kick it
         self._leaving.resumed(member, missed is not None)
         return link
+
+    def _markFor(self, member: Member, resume: Resume) -> str | Refused:
+        """
+        Return the mark for the next token of a client, or why it can't resume: it keeps its state, of which
+        it doesn't tell the version, and would read what comes by classes that the state doesn't have any
+        more.
+        """
+        try:
+            mark = self._states.mark(resume.stateFormat)
+        except Exception:
+            told = self._context.runner.report(Failure(), member, "state")
+            return Refused(told.code, told.message)
+        if resume.stateVersion == SOME_VERSION and markOf(resume.token) not in ("", mark):
+            return Refused(STATE_CHANGED, "the state of the room has other classes than before")
+        return mark
 
     def check(self, token: str) -> str:
         """Return the id of the member that may resume with a token. Raises `RoomError` if none may."""

@@ -179,6 +179,11 @@ class StateClients:
         """
         return StatePatches(self._room, self._since, version, b"", {})
 
+    @property
+    def mark(self) -> str:
+        """What tokens tell of the classes of the state; see `States.mark`."""
+        return self._encoding.mark
+
     def schema(self) -> bytes:
         """Return the description of the state."""
         return self._encoding.schema()
@@ -194,7 +199,8 @@ class StateClients:
             return None
         if known is not None:
             isKnown = self._base <= known < version
-            data = self._encoding.since(known - self._base if isKnown else UNKNOWN, view)
+            isOurs = isKnown or not member.mayHaveFormerState
+            data = self._encoding.since(known - self._base if isKnown else UNKNOWN, view, isOurs)
             if data is not None:
                 return StatePatch(self._room, known, version, data)
         return StateFull(self._room, version, self._encoding.full(view))

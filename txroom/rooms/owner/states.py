@@ -89,8 +89,18 @@ class States:
         """Return what a client is shown that keeps what it has of the state; `None`: it has none."""
         return None
 
-    def want(self, member: Member, known: int | None) -> None:
-        """Send a client what it has missed, because it was too slow; see `WantState`."""
+    def mark(self, format: str) -> str:
+        """
+        Return what distinguishes the classes of the state from those of other owners, for the resume tokens
+        of clients that keep what they were told of the classes; empty for all others.
+
+        Raises:
+            TypeError: The state can't be encoded in that format.
+        """
+        return ""
+
+    def want(self, member: Member, known: int | None, isReceived: bool) -> None:
+        """Send a client what it has missed; see `WantState`."""
 
     # -- saving
 

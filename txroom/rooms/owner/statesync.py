@@ -221,8 +221,18 @@ class StateSync(States):
             return None
         return Shown(self._base + self._tree.version, b"", None)
 
-    def want(self, member: Member, known: int | None) -> None:
-        """Send a client what it has missed, because it was too slow; see `WantState`."""
+    def mark(self, format: str) -> str:
+        """Return what tokens tell of the classes of the state; see `States.mark`."""
+        if self._tree is None or format not in _ENCODINGS:
+            return ""
+        return self._clientsOf(format, self._tree).mark
+
+    def want(self, member: Member, known: int | None, isReceived: bool) -> None:
+        """Send a client what it has missed; see `WantState`."""
+        if isReceived:
+            if known is not None and known >= self._base:
+                member.mayHaveFormerState = False
+            return
         if self._tree is None or member.stateFormat not in _ENCODINGS or member.state is not JOINED:
             return
         try:

@@ -25,14 +25,26 @@ def newToken() -> str:
     return secrets.token_urlsafe(SIZE)
 
 
-def resumeToken(member: str) -> str:
-    """Return a new token with which a member may resume."""
-    return f"{member}.{newToken()}"
+def resumeToken(member: str, mark: str = "") -> str:
+    """
+    Return a new token with which a member may resume.
+
+    Args:
+        member: The id of the member.
+        mark: What the token tells of the state that the client has; see `States.mark`.
+    """
+    token = f"{member}.{newToken()}"
+    return f"{token}.{mark}" if mark else token
 
 
 def memberOf(token: str) -> str:
     """Return the id of the member that a resume token is for."""
     return token.partition(".")[0]
+
+
+def markOf(token: str) -> str:
+    """Return the mark of a resume token; empty if it has none."""
+    return "".join(token.split(".")[2:3])
 
 
 def digest(token: str) -> bytes:

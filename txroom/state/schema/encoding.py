@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable
+from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..changes import Changes, Part
 from ..collections import Collection, CollectionType, Map
@@ -18,8 +20,21 @@ from .entries import Entries, cleared, removed
 from .rows import rowsOf
 from .wire import BYTES, DELETE, DELETE_AND_ADD, head, integer
 
+#: The bytes of the hash of the classes; see `Encoding.mark`.
+MARK_SIZE = 9
 #: What a client has that has nothing.
 NOTHING = -1
+#: No numbers.
+NONE: frozenset[int] = frozenset()
+
+
+class Known(NamedTuple):
+    """What is known of a client that has something of a state already."""
+
+    #: The numbers of the maps and lists that it may have from an earlier owner of the room.
+    inherited: frozenset[int]
+    #: Whether it is known what it has of private parts.
+    isSure: bool
 
 
 class SchemaEncoding:
@@ -37,6 +52,7 @@ class SchemaEncoding:
         self._classes = Classes(tree)
         self._entries = Entries(self._classes, tree.nodes)
         self._handshake = self._classes.handshake()
+        self.mark = urlsafe_b64encode(sha256(self._handshake).digest()[:MARK_SIZE]).decode()
         self._full: tuple[int, bytes] | None = None
         #: The version of the last change that was encoded.
         self._version = tree.version
@@ -155,10 +171,8 @@ class SchemaEncoding:
             elif home is not None:
                 out.append(head(each.homeId) + BYTES[DELETE | each.key])
 
-    def _show(
-        self, nodes: Iterable[Node], out: list[bytes], isKnown: bool = False, isSure: bool = True
-    ) -> None:
-        """Show what views see on its own; `isKnown`: the client may have something of it already."""
+    def _show(self, nodes: Iterable[Node], out: list[bytes], known: Known | None = None) -> None:
+        """Show what views see on its own; `known`: the client may have something of it already."""
         for node in nodes:
             home: Any = node._txHome
             if isinstance(node, Collection):
@@ -170,10 +184,10 @@ class SchemaEncoding:
                 suffix = self._classes.suffix(node, field.type)  # type: ignore[arg-type]
                 operation = BYTES[DELETE_AND_ADD | field.index]
                 out.append(head(home._txId) + operation + integer(node._txId) + suffix)
-            if isKnown:
-                self._sinceOf(unit(node), NOTHING, out, isSure)
-            else:
+            if known is None:
                 self._contents(unit(node), out)
+            else:
+                self._sinceOf(unit(node), NOTHING, known, out)
 
     def _contents(self, nodes: Iterable[Node], out: list[bytes]) -> None:
         """All that objects have of which clients have nothing yet, in the given order."""
@@ -207,35 +221,31 @@ class SchemaEncoding:
         self._show([node for node, _ in view.seen.values()], own)
         return b"".join(own)
 
-    def since(self, version: int, view: View | None) -> bytes | None:
+    def since(self, version: int, view: View | None, isOurs: bool = False) -> bytes | None:
         """
         What brings a client up to date that has a version, or a later one.
 
         It is never None: a client whose version is too old, or not known (-1), gets everything, and what may
         be gone is taken from it. Its decoder finds what is new or changed, and tells its listeners of that
         only. Everything goes and comes again in a map or list of which too much is gone, or that a client may
-        have from an earlier owner of the room.
+        have from an earlier owner of the room: it is not `isOurs`.
         """
         present = self._committed()
         if not self.tree.start <= version <= present or (view is not None and version < view.floor):
             version = NOTHING
         out: list[bytes] = []
+        inherited = NONE if isOurs or version >= 0 else self.tree.inherited
         # Else the client may have private parts of which nothing is known.
-        isForgotten = self.tree.inherited or self.tree.start or (view is not None and view.hasForgotten)
-        isSure = version >= 0 or not isForgotten
+        isForgotten = inherited or self.tree.start or (view is not None and view.hasForgotten)
+        known = Known(inherited, version >= 0 or not isForgotten)
         nodes = [node for node in self.tree.nodes.values() if node._txWatch is None]
-        self._sinceOf(nodes, version, out, isSure)
+        self._sinceOf(nodes, version, known, out)
         if view is not None:
-            self._viewSince(version, view, out, isSure)
+            self._viewSince(version, view, known, out)
         return b"".join(out)
 
-    def _sinceOf(self, nodes: Iterable[Node], since: int, out: list[bytes], isSure: bool) -> None:
-        """
-        What brings objects up to date; a client has version `since` of them, a later one, or nothing.
-
-        @param isSure: whether it is known what the client has of their private parts.
-        """
-        inherited = self.tree.inherited
+    def _sinceOf(self, nodes: Iterable[Node], since: int, known: Known, out: list[bytes]) -> None:
+        """What brings objects up to date; a client has version `since` of them, a later one, or nothing."""
         for node in nodes:
             if node._txAt <= since:
                 continue
@@ -243,11 +253,11 @@ class SchemaEncoding:
                 if node._txAll:
                     out += self._encoded(type(node), node._txAll, False, [node])
             elif isinstance(node, Collection) and _hasContent(node):
-                if since < 0 and node._txId in inherited:
+                if since < 0 and node._txId in known.inherited:
                     out.append(self._entries.anew(node, self.tree.version))
                 else:
                     out.append(self._entries.since(node, since, self.tree.version))
-            if not isSure:
+            if not known.isSure:
                 self._blank(node, out)
 
     def _blank(self, node: Node, out: list[bytes]) -> None:
@@ -262,14 +272,19 @@ class SchemaEncoding:
         elif isinstance(node, Collection) and not _hasContent(node):
             out.append(cleared(node._txId))
 
-    def _viewSince(self, version: int, view: View, out: list[bytes], isSure: bool) -> None:
+    def _viewSince(self, version: int, view: View, known: Known, out: list[bytes]) -> None:
         for node, shown in view.seen.values():
             if shown > version:
-                self._show([node], out, isKnown=True, isSure=isSure)
+                self._show([node], out, known)
             else:
-                self._sinceOf(unit(node), version, out, isSure)
+                self._sinceOf(unit(node), version, known, out)
         for at, what in view.hidden:
-            if isSure and at > version and isinstance(what, Hidden) and not self._isShownAgain(what, view):
+            if (
+                known.isSure
+                and at > version
+                and isinstance(what, Hidden)
+                and not self._isShownAgain(what, view)
+            ):
                 place = self.tree.nodes.get(what.id if what.isCollection else what.homeId)
                 audience = None if place is None else existence(place)
                 if audience is None or view in audience:
