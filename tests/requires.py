@@ -64,7 +64,7 @@ def requiresPython(user: str, paths: Iterable[Path]) -> str:
             continue
         if tried.returncode == 0:
             return each
-    raise SkipTest(f"there is no {name} that {user} can run here, or this checkout is not readable for {user}")
+    raise SkipTest(f"{user} can run no {name} here, or can't read this checkout")
 
 
 def _missing(what: str) -> NoReturn:
