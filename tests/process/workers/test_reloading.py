@@ -319,8 +319,8 @@ class ReloadTests(ReloadCase):
 
     def test_faultAtEnd(self) -> None:
         """
-        A fault where nobody expects one ends the reload, and is logged. Those that wait for the reload, or for
-        the next one, are told, and reloads go on.
+        A fault where nobody expects one ends the reload, and is logged. Those that wait for the reload, or
+        for the next one, are told, and reloads go on.
         """
 
         def fail(slot: Any) -> None:
