@@ -123,7 +123,7 @@ class Workers(Service):
         self._fsync = fsync
         #: The ids of the user and group that this process will change to, and that own its files.
         self.user = idsOf(user) if isinstance(user, str) else user
-        #: The owner of the UNIX sockets.
+        #: The user and group with which the sockets were opened.
         self._opener: Owner | None = None
         self._store: Store | None = None
         self._watching: Watching | None = None
