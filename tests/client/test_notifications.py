@@ -89,19 +89,54 @@ class NotificationTests(ClientTestCase):
         self.wire.open()
         self.assertEqual(self.wire.take(), [["notify", "d1", "e1", 5]])
 
-    def test_otherEpoch(self) -> None:
-        """A Deferred that fires after the server has begun another epoch changes nothing."""
-        ends: list[Deferred[None]] = []
+    def hold(self) -> list[tuple[int, Deferred[None]]]:
+        """Subscribe with a listener that ends later; return what it was told, and what ends it."""
+        ends: list[tuple[int, Deferred[None]]] = []
 
         def listener(type: str, data: Any) -> Deferred[None]:
-            ends.append(Deferred())
-            return ends[-1]
+            ends.append((data, Deferred()))
+            return ends[-1][1]
 
         self.subscribe("notify", listener)
+        return ends
+
+    def test_endBeforeAnswer(self) -> None:
+        """
+        Deferreds that fire before the server has answered: nothing is told again, and the window moves.
+        """
+        ends = self.hold()
+        self.notify(*range(1, 65))
+        self.assertEqual(self.reconnect(), [["notify", "d1", "e1", 0]])
+        for _, end in ends:
+            end.callback(None)
+        self.clock.advance(1)
+        # The server would ignore it: it has sent nothing over this connection.
+        self.assertEqual(self.wire.take(), [])
+        self.wire.receive("notified", "e1", 0, 0)
+        self.notify(*range(1, 65))
+        self.assertEqual([frame[3] for frame in self.wire.take()], [32, 64])
+        self.notify(65)
+        self.assertEqual([n for n, _ in ends], list(range(1, 66)))
+
+    def test_back(self) -> None:
+        """A server that goes back in an epoch, after Deferreds have fired, has lost what came after."""
+        ends = self.hold()
+        self.notify(1, 2)
+        ends[0][1].callback(None)
+        self.clock.advance(1)
+        self.assertEqual(self.reconnect(), [["notify", "d1", "e1", 1]])
+        ends[1][1].callback(None)
+        self.wire.receive("notified", "e1", 0, 0)
+        self.notify(1)
+        self.assertEqual([n for n, _ in ends], [1, 2, 1])
+
+    def test_otherEpoch(self) -> None:
+        """A Deferred that fires after the server has begun another epoch changes nothing."""
+        ends = self.hold()
         self.notify(1)
         self.reconnect()
         self.wire.receive("notified", "e2", 7, 0)
-        ends[0].callback(None)
+        ends[0][1].callback(None)
         self.clock.advance(1)
         self.assertEqual(self.reconnect(), [["notify", "d1", "e2", 7]])
 

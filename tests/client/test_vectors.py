@@ -109,16 +109,28 @@ class VectorTests(ClientTestCase):
             self.join()  # for the room, a client without listeners reconnects, too
             self.sent: list[Any] = []
             self.told: list[Any] = []
+            self.held: list[Deferred[None]] = []
             self.client.off("error")
             self.client.on("error", lambda error: self.told.append(["error", error.code]))
             for step in vector["steps"]:
                 self.notificationStep(step, f"{vector['about']}: {step}")
+
+    def hold(self, event: list[Any]) -> Deferred[None]:
+        """A listener that ends later."""
+        self.told.append(event)
+        self.held.append(Deferred())
+        return self.held[-1]
 
     def notificationStep(self, step: dict[str, Any], about: str) -> None:
         """Take one step of a vector."""
         ((kind, value),) = step.items()
         if kind == "listen":
             self.client.on(value, lambda *args: self.told.append([value, *args]))
+        elif kind == "hold":
+            self.client.on(value, lambda *args: self.hold([value, *args]))
+        elif kind == "end":
+            for _ in range(value):
+                self.held.pop(0).callback(None)
         elif kind == "unlisten":
             self.client.off(value)
         elif kind == "receive":

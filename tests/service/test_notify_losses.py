@@ -41,8 +41,10 @@ class LossyPage(model.ModelPage):
                 assert last == self.at + dropped if self.at is not None else True, (frame, self.at)
             elif self.epoch is not None:
                 assert dropped or self.epoch not in self.model.lost, (frame, self.epoch)
-            self.begun.setdefault(epoch, last - dropped)
-            self.accounted[epoch].update(range(last - dropped + 1, last + 1))
+            begun = self.begun.setdefault(epoch, last - dropped)
+            # If the queue doesn't know the epoch of the page any more, it can't say how many are lost.
+            first = begun if dropped and epoch != self.epoch else last - dropped
+            self.accounted[epoch].update(range(first + 1, last + 1))
             self.epoch, self.at = epoch, n
 
     def check(self) -> None:

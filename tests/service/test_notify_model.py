@@ -118,9 +118,10 @@ class NotifyModel:
         self.case.redis.heal()
         self.case.advance(4)
         for page in self.pages:
+            acknowledged = page.acknowledged  # what it acknowledges now is under way
             page.receive()
             if page.isOpen and page.at is not None and page._isAnswered:
-                self.known[page.device] = max(page.acknowledged, self.known.get(page.device, 0))
+                self.known[page.device] = max(acknowledged, self.known.get(page.device, 0))
 
     def step(self) -> None:
         actions = (self.send, self.send, self.send, self.open, self.open, self.acknowledge, self.acknowledge,

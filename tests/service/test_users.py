@@ -362,6 +362,23 @@ class NodesTests(NodesTestCase):
         self.assertEqual((page.texts(), late.texts()), ([3], [3]))
         self.assertEqual(self.page(node).listen("phone")[2], 2)
 
+    def test_early(self) -> None:
+        """
+        An acknowledgement that comes before the answer to the subscription is ignored, also after that; what
+        follows is acknowledged as usual.
+        """
+        (node,) = self.nodes_(1)
+        epoch = self.send(node, 1, 2, 3).epoch
+        page = self.page(node)
+        for n in (1, 3):
+            page.client.send(f'["notify","phone","{epoch}",{n}]')
+        frames = page.take()
+        self.assertEqual([(frame[0], *frame[2:]) for frame in frames],
+            [("notified", 1, 0), ("notify", 2, "news", 2, 0), ("notify", 3, "news", 3, 0)])  # fmt: skip
+        self.assertEqual(self.page(node).listen("phone"), ["notified", epoch, 1, 0])
+        page.write("notify", "phone", epoch, 3)
+        self.assertEqual(self.page(node).listen("phone"), ["notified", epoch, 3, 0])
+
     def test_restarted(self) -> None:
         """If Redis loses what it has confirmed, pages go on in the new epoch, and miss nothing after that."""
         (node,) = self.nodes_(1)

@@ -73,6 +73,45 @@ test("the acknowledgement waits for the promises of listeners, and for those of 
   assert.deepEqual(h.socket.take(), [["notify", "d1", "e1", 5]]);
 });
 
+test("promises that end before the server has answered: nothing is told again, and the window moves", async () => {
+  const ends = [];
+  const h = await subscribed({}, "notify", (type, n) => new Promise((resolve) => ends.push([n, resolve])));
+  const all = Array.from({ length: 64 }, (_, index) => index + 1);
+  send(h, ...all);
+  assert.deepEqual(await h.reconnect(), [["notify", "d1", "e1", 0]]);
+  for (const [, resolve] of ends) resolve();
+  await h.clock.advance(1_000);
+  assert.deepEqual(h.socket.take(), []); // the server would ignore it: it has sent nothing over this connection
+  h.socket.receive("notified", "e1", 0, 0);
+  send(h, ...all);
+  assert.deepEqual(
+    h.socket.take().map(([, , , n]) => n),
+    [32, 64],
+  );
+  send(h, 65);
+  assert.deepEqual(
+    ends.map(([n]) => n),
+    [...all, 65],
+  );
+});
+
+test("a server that goes back in an epoch after promises have ended has lost what came after", async () => {
+  const ends = [];
+  const h = await subscribed({}, "notify", (type, n) => new Promise((resolve) => ends.push([n, resolve])));
+  send(h, 1, 2);
+  ends[0][1]();
+  await h.clock.advance(1_000);
+  await h.reconnect();
+  ends[1][1]();
+  await settle();
+  h.socket.receive("notified", "e1", 0, 0);
+  send(h, 1);
+  assert.deepEqual(
+    ends.map(([n]) => n),
+    [1, 2, 1],
+  );
+});
+
 test("a promise that ends after the server has begun another epoch changes nothing", async () => {
   const ends = [];
   const h = await subscribed({}, "notify", () => new Promise((resolve) => ends.push(resolve)));
@@ -237,11 +276,12 @@ test("a client that has given up connects again at reconnect()", async () => {
   assert.deepEqual(h.socket.take(), [["notify", "d1", null, 0]]);
 });
 
-/** A queue of the server; `connect` serves the newest socket of a harness. */
+/** A queue of the server; `connect` serves the newest socket of a harness, `answer` answers its subscription. */
 class ModelQueue {
   last = 0;
   acknowledged = 0;
   push = () => {};
+  answer = () => {};
 
   constructor(limit) {
     this.limit = limit;
@@ -255,26 +295,36 @@ class ModelQueue {
   connect(h) {
     const { socket } = h;
     const isOpen = () => socket === h.socket && socket.readyState === 1;
+    const waiting = []; // those that were sent over this socket and are not acknowledged
     let sent; // all up to here were sent, or are dropped
-    const push = () => {
-      while (isOpen() && sent < this.last && sent - this.acknowledged < 64) {
+    this.push = () => {
+      while (isOpen() && sent < this.last && waiting.length < 64) {
         const from = sent;
         sent = Math.max(sent, this.last - this.limit) + 1;
+        waiting.push(sent);
         socket.receive("notify", "e1", sent, "number", sent, sent - from - 1);
       }
     };
+    const answer = (position) => {
+      if (sent !== undefined || !isOpen()) return;
+      // Sometimes the answer has what is dropped already.
+      sent = this.last % 2 ? position : Math.max(position, this.last - this.limit);
+      if (sent > position) waiting.push(sent);
+      socket.receive("notified", "e1", sent, sent - position);
+      this.push();
+    };
+    let isAsked = false;
     socket.onsent = ([kind, , epoch, n]) => {
       if (kind !== "notify") return;
-      this.acknowledged = Math.max(this.acknowledged, n);
-      if (sent === undefined) {
-        const position = epoch === null ? this.acknowledged : n;
-        // Sometimes the answer has what is dropped already.
-        sent = this.last % 2 ? position : Math.max(position, this.last - this.limit);
-        socket.receive("notified", "e1", sent, sent - position);
+      if (isAsked) {
+        assert.ok(waiting.includes(n), `${n} was not sent, or is acknowledged already`);
+        waiting.splice(0, waiting.indexOf(n) + 1);
       }
-      push();
+      this.acknowledged = Math.max(this.acknowledged, n);
+      if (!isAsked) this.answer = answer.bind(undefined, epoch === null ? this.acknowledged : n);
+      isAsked = true;
+      this.push();
     };
-    this.push = push;
     socket.open();
   }
 }
@@ -300,12 +350,13 @@ test("random schedules: each is told once and in order, or counted as dropped, a
     };
     let off = listen();
     for (let step = 0; step < 80; step++) {
-      const what = below(10);
+      const what = below(12);
       if (what < 4) queue.add();
       else if (what < 6) [...running.values()][below(running.size + 1)]?.();
       else if (what === 6) await h.clock.advance(60);
       else if (what === 7) h.socket.end(1006);
       else if (what === 8) off();
+      else if (what > 9) queue.answer();
       else {
         off();
         off = listen();
@@ -321,6 +372,7 @@ test("random schedules: each is told once and in order, or counted as dropped, a
     off = listen();
     await connect();
     for (let round = 0; round < 50 && queue.acknowledged < queue.last; round++) {
+      queue.answer();
       for (const end of [...running.values()]) end();
       await h.clock.advance(60);
     }

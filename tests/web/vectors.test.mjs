@@ -182,11 +182,18 @@ test("notifications: what listeners are told, and what the client sends", async 
     await h.join(); // for the room, a client without listeners reconnects, too
     const told = [];
     const sent = [];
+    const held = []; // what ends the listeners that have not ended, in order
     h.client.off("error");
     h.client.on("error", (error) => told.push(["error", error.code]));
     for (const step of steps) {
       const [[kind, value]] = Object.entries(step);
       if (kind === "listen") h.client.on(value, (...args) => told.push([value, ...args]));
+      else if (kind === "hold") {
+        h.client.on(value, (...args) => {
+          told.push([value, ...args]);
+          return new Promise((resolve) => held.push(resolve));
+        });
+      } else if (kind === "end") for (const end of held.splice(0, value)) end();
       else if (kind === "unlisten") h.client.off(value);
       else if (kind === "receive") h.socket.receive(...value);
       else if (kind === "wait") await h.clock.advance(value * 1000);

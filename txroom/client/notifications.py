@@ -44,20 +44,17 @@ class _Position:
 
 @attrs.define(eq=False)
 class _Notification:
-    """A notification that is not acknowledged."""
+    """A notification whose listeners have not ended, or those of an earlier one."""
 
     frame: Notify
+    #: What is done when it and all before it are.
+    position: _Position
     #: How many before it are lost.
     dropped: int
     #: Whether the listeners were called.
     isTold: bool = False
     #: Whether the listeners have ended.
     isDone: bool = False
-
-    @property
-    def position(self) -> _Position:
-        """Where it is among the notifications of the user."""
-        return _positionOf(self.frame)
 
 
 def _positionOf(frame: Notify | Notified) -> _Position:
@@ -72,6 +69,9 @@ class Notifications:
     that these have returned have fired. If there is no listener, those that have arrived wait for one, and
     the server keeps the others. What the answer to the subscription says is dropped is acknowledged when it
     was told.
+
+    After a reconnection the server sends again what was not done when the client subscribed. Of this, the
+    client passes on what it has not passed on before, and acknowledges everything when it is done.
 
     Its methods are called within `with queue:`.
     """
@@ -92,8 +92,13 @@ class Notifications:
         self._arrived = self._done = _Position(None, 0)
         #: Those that have arrived and are not done, in order.
         self._open: deque[_Notification] = deque()
-        #: How many are done and not acknowledged.
-        self._unacknowledged = 0
+        #: What was done when the client subscribed over this connection, and the last that has come over it.
+        self._asked = self._last = self._done
+        #: Those that have come over this connection and are not done, in order.
+        self._sent: deque[_Position] = deque()
+        #: How many have come over this connection, are done and not acknowledged; and the last of them.
+        self._dueCount = 0
+        self._due = self._done
         self._timer: IDelayedCall | None = None
         #: The types for which the client has logged that there is no listener.
         self._loggedTypes: set[str] = set()
@@ -123,23 +128,35 @@ class Notifications:
         self._subscribe()
 
     def lost(self) -> None:
-        """Acknowledge nothing before the next connection."""
+        """Acknowledge nothing before the next connection, and nothing over it that has come over this one."""
         self._isSubscribed = False
+        self._sent.clear()
+        self._dueCount = 0
         stop(self._timer)
 
     def subscribed(self, frame: Notified) -> None:
         """Go on from the position with which the server has answered the subscription."""
-        position = _positionOf(frame)
-        isBetween = self._done.isUpTo(position) and position.isUpTo(self._arrived)
+        position = self._last = _positionOf(frame)
         missed = self._missed(position, frame.dropped)
-        self._done = position
-        if not isBetween:
-            self._arrived = position
+        isBack = position.epoch == self._asked.epoch and position.n < self._asked.n
+        if isBack or not position.isUpTo(self._arrived):
+            self._arrived = self._done = position
             self._open.clear()
+        else:
+            self._goOn(position)
         if missed:
             self._events.tell("notifyDropped", missed)
-        if frame.dropped:
-            self._queue.post(self._toldDropped)
+        if frame.dropped:  # it is acknowledged when it was told, or the user's next page is told it again
+            self._sent.append(position)
+            self._queue.post(self._acknowledgeSoon)
+
+    def _goOn(self, position: _Position) -> None:
+        """What comes after the position has arrived already, if not all of it. It may be done meanwhile."""
+        for each in self._open:
+            if each.position.epoch != position.epoch:  # then it has a number of the new epoch, too
+                each.position = position
+        if not position.isUpTo(self._done):
+            self._done = position
 
     def received(self, frame: Notify) -> None:
         """
@@ -153,13 +170,17 @@ class Notifications:
                 self._queue.post(self._call, frame.type, frame.data)
             return
         position = _positionOf(frame)
+        if position.isUpTo(self._last):
+            return
+        self._last = position
+        self._sent.append(position)
         if position.isUpTo(self._arrived):
+            self._acknowledgeSoon()
             return
         if len(self._open) >= _MAX_WAITING:
             raise NotAFrame("more notifications than the client has asked for")
-        self._open.append(
-            _Notification(frame, self._missed(_Position(frame.epoch, frame.n - 1), frame.dropped))
-        )
+        dropped = self._missed(_Position(frame.epoch, frame.n - 1), frame.dropped)
+        self._open.append(_Notification(frame, position, dropped))
         self._arrived = position
         self._queue.post(self._tell)
 
@@ -174,8 +195,8 @@ class Notifications:
 
     def flush(self) -> None:
         """Acknowledge what is done, now."""
-        if self._unacknowledged and self._isSubscribed:
-            self._write()
+        if self._dueCount:
+            self._write(self._due)
 
     def _subscribe(self) -> None:
         if not self.isWanted:
@@ -184,13 +205,14 @@ class Notifications:
             self._queue.post(self._tell)
             return
         self._isSubscribed = True
-        self._write()
+        self._asked = self._done
+        self._write(self._asked)
 
-    def _write(self) -> None:
-        """Acknowledge what is done. The first time on a connection, this is the subscription."""
+    def _write(self, position: _Position) -> None:
+        """Acknowledge all up to a position. The first time on a connection, this is the subscription."""
         stop(self._timer)
-        self._unacknowledged = 0
-        self._connection.write(self._codec.write(NOTIFY, self._device, self._done.epoch, self._done.n))
+        self._dueCount = 0
+        self._connection.write(self._codec.write(NOTIFY, self._device, position.epoch, position.n))
 
     # -- the listeners
 
@@ -225,20 +247,25 @@ class Notifications:
                 position = self._open.popleft().position
                 if not position.isUpTo(self._done):
                     self._done = position
-                self._unacknowledged += 1
+                self._settle()
             self._acknowledgeSoon()
 
-    def _toldDropped(self) -> None:
-        """The listeners know what was dropped. Acknowledge it, or the user's next page is told it again."""
-        self._unacknowledged += 1
-        self._acknowledgeSoon()
+    def _settle(self) -> None:
+        """Take what is done from that which has come over this connection."""
+        while self._sent and self._sent[0].isUpTo(self._done):
+            self._due = self._sent.popleft()
+            self._dueCount += 1
 
     def _acknowledgeSoon(self) -> None:
-        """Acknowledge what is done: now if it is much, else soon, together with what follows."""
-        if not self._unacknowledged or not self._isSubscribed:
+        """
+        Acknowledge what has come over this connection and is done: now if it is much, else soon, together
+        with what follows.
+        """
+        self._settle()
+        if not self._dueCount or not self._isSubscribed:
             return
-        if self._unacknowledged >= _ACK_COUNT:
-            self._write()
+        if self._dueCount >= _ACK_COUNT:
+            self.flush()
         elif self._timer is None or not self._timer.active():
             self._timer = self._queue.later(_ACK_DELAY, self.flush)
 

@@ -887,12 +887,15 @@ function deviceHere() {
  * @property {number} n
  */
 
+/** Whether a position is `other`, or before it in the same epoch. @param {Position} position @param {Position} other */
+const isUpTo = (position, other) => position.epoch === other.epoch && position.n <= other.n;
+
 /**
- * A notification that is not acknowledged.
+ * A notification whose listeners have not ended, or those of an earlier one.
  *
  * @internal
  * @typedef {object} Notification
- * @property {Position} position
+ * @property {Position} position What is done when it and all before it are.
  * @property {string} type
  * @property {unknown} data
  * @property {number} dropped How many notifications before it are lost.
@@ -906,6 +909,9 @@ function deviceHere() {
  * A notification is acknowledged when it and all before it were passed to the listeners, and the promises that these
  * have returned are settled. If there is no listener, those that have arrived wait for one, and the server keeps the
  * others. What the answer to the subscription says is dropped is acknowledged when it was told.
+ *
+ * After a reconnection the server sends again what was not done when the client subscribed. Of this, the client passes on
+ * what it has not passed on before, and acknowledges everything when it is done.
  */
 class Notifications {
   #settings;
@@ -920,8 +926,16 @@ class Notifications {
   /** Those that have arrived and are not done, or were not told yet. @type {Notification[]} */
   #queue = [];
   #isTelling = false;
-  /** How many are done and not acknowledged. */
-  #unacknowledged = 0;
+  /** What was done when the client subscribed over this connection. @type {Position} */
+  #asked = { epoch: null, n: 0 };
+  /** The last that has come over this connection. @type {Position} */
+  #last = { epoch: null, n: 0 };
+  /** Those that have come over this connection and are not done, in order. @type {Position[]} */
+  #sent = [];
+  /** How many have come over this connection, are done and not acknowledged. */
+  #dueCount = 0;
+  /** The last of them. @type {Position} */
+  #due = { epoch: null, n: 0 };
   /** @type {unknown} */
   #timer;
   /** @type {string | null | undefined} */
@@ -950,9 +964,11 @@ class Notifications {
     this.subscribe();
   }
 
-  /** The connection is lost. */
+  /** The connection is lost. The next one has to bring again what is to be acknowledged over it. */
   lost() {
     this.#isSubscribed = false;
+    this.#sent = [];
+    this.#dueCount = 0;
     this.#settings.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -963,22 +979,31 @@ class Notifications {
     if (this.#isSubscribed) return this.#tell();
     if (this.#device === undefined) this.#device = deviceHere();
     this.#isSubscribed = true;
-    this.acknowledge();
+    this.#asked = this.#done;
+    this.#acknowledge(this.#asked);
   }
 
   /** The server has answered the subscription. @param {any[]} frame */
   subscribed([, epoch, n, dropped]) {
-    const isBetween = epoch === this.#done.epoch && n >= this.#done.n && n <= this.#arrived.n;
+    const position = { epoch, n };
     const missed = this.#missed({ epoch, n: n + 1 }, dropped);
-    this.#done = { epoch, n };
-    if (!isBetween) {
-      this.#arrived = this.#done;
+    const isBack = epoch === this.#asked.epoch && n < this.#asked.n;
+    this.#last = position;
+    if (isBack || !isUpTo(position, this.#arrived)) {
+      this.#arrived = this.#done = position;
       this.#queue = [];
-    }
+    } else this.#goOn(position);
+    if (dropped) this.#sent.push(position);
     if (missed) this.#events.emit("notifyDropped", missed);
-    if (!dropped) return;
-    this.#unacknowledged++; // else the next page of the user is told it again
-    this.#acknowledgeSoon();
+    this.#acknowledgeSoon(); // what is dropped too, else the next page of the user is told it again
+  }
+
+  /** What comes after the position has arrived already, if not all of it. It may be done meanwhile. @param {Position} position */
+  #goOn(position) {
+    for (const one of this.#queue) {
+      if (one.position.epoch !== position.epoch) one.position = position; // it has a number of the new epoch, too
+    }
+    if (!isUpTo(position, this.#done)) this.#done = position;
   }
 
   /** A notification has arrived. @param {any[]} frame */
@@ -988,7 +1013,10 @@ class Notifications {
       if (this.isWanted) this.#call(type, data); // it was not queued
       return;
     }
-    if (epoch === this.#arrived.epoch && n <= this.#arrived.n) return;
+    if (isUpTo(position, this.#last)) return;
+    this.#last = position;
+    this.#sent.push(position);
+    if (isUpTo(position, this.#arrived)) return this.#acknowledgeSoon();
     if (this.#queue.length >= MAX_NOTIFICATIONS) throw new TypeError("more notifications than the client has asked for");
     this.#queue.push({ position, type, data, dropped: this.#missed(position, dropped), isTold: false, isDone: false });
     this.#arrived = position;
@@ -1005,19 +1033,17 @@ class Notifications {
     return Math.min(dropped ?? 0, most);
   }
 
-  /** Acknowledges what is done, now. The first time on a connection, this is the subscription. */
-  acknowledge() {
-    if (!this.#isSubscribed) return;
-    const { epoch, n } = this.#done;
+  /** Acknowledges all up to a position. The first time on a connection, this is the subscription. @param {Position} position */
+  #acknowledge({ epoch, n }) {
     this.#settings.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#unacknowledged = 0;
+    this.#dueCount = 0;
     this.#write(encode([NOTIFY, this.#device, epoch, n], 1));
   }
 
   /** Acknowledges what is done, now, unless it is acknowledged already. */
   flush() {
-    if (this.#unacknowledged) this.acknowledge();
+    if (this.#dueCount) this.#acknowledge(this.#due);
   }
 
   /** Passes the notifications that have arrived to the listeners. */
@@ -1051,17 +1077,25 @@ class Notifications {
     one.isDone = true;
     for (let first = this.#queue[0]; first?.isDone; first = this.#queue[0]) {
       this.#queue.shift();
-      const isOld = first.position.epoch === this.#done.epoch && first.position.n <= this.#done.n;
-      if (!isOld) this.#done = first.position;
-      this.#unacknowledged++;
+      if (!isUpTo(first.position, this.#done)) this.#done = first.position;
+      this.#settle();
     }
     this.#acknowledgeSoon();
   }
 
-  /** Acknowledges what is done: now if it is much, else soon, together with what follows. */
+  /** Takes what is done from that which has come over this connection. */
+  #settle() {
+    while (this.#sent.length && isUpTo(this.#sent[0], this.#done)) {
+      this.#due = /** @type {Position} */ (this.#sent.shift());
+      this.#dueCount++;
+    }
+  }
+
+  /** Acknowledges what has come over this connection and is done: now if it is much, else soon, with what follows. */
   #acknowledgeSoon() {
-    if (!this.#unacknowledged || !this.#isSubscribed) return;
-    if (this.#unacknowledged >= ACK_COUNT) this.acknowledge();
+    this.#settle();
+    if (!this.#dueCount || !this.#isSubscribed) return;
+    if (this.#dueCount >= ACK_COUNT) this.flush();
     else this.#timer ??= later(this.#settings, () => this.flush(), ACK_DELAY);
   }
 
