@@ -205,6 +205,14 @@ class NoticesTests(SynchronousTestCase):
         page = self.open()
         self.assertEqual((self.textsOf(page), page.last), (["b"], 5))
 
+    def test_expiredSoon(self) -> None:
+        """A notification that is kept for less than a millisecond expires, as others do."""
+        for seconds in (5e-324, 0.0005, 0.0015):
+            self.send("a", seconds=seconds)
+        self.send("b", seconds=1e300)
+        self.clock.advance(1)
+        self.assertEqual(self.textsOf(self.open()), ["b"])
+
     def test_kept(self) -> None:
         """A queue is kept for seven days after it was used last, and then begins anew."""
         epoch = self.send("a").epoch

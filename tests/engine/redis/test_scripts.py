@@ -11,7 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.engine.redis.fakeredis import FakeRedis
 from txroom.engine.redis.keys import Keys
 from txroom.engine.redis.resp import Lost, RedisError
-from txroom.engine.redis.scripts import NAMES, Scripts, textOf
+from txroom.engine.redis.scripts import NAMES, Scripts, milliseconds, textOf
+
+
+class MillisecondsTests(SynchronousTestCase):
+    """Durations as arguments."""
+
+    def test_rounded(self) -> None:
+        """They are whole numbers that Lua can have, and only 0 seconds are 0."""
+        for seconds, expected in (
+            (0.0, 0), (5e-324, 1), (0.0005, 1), (0.0015, 2), (0.29, 290), (1.1, 1100), (86400.0, 86_400_000),
+            (1.7e308, 1 << 53), (10**400, 1 << 53),
+        ):  # fmt: skip
+            self.assertEqual(milliseconds(seconds), expected)
 
 
 class ScriptsTests(SynchronousTestCase):

@@ -38,7 +38,7 @@ from .owning import Owning
 from .packets import CallNode, NodeCommand, Take
 from .peers import Peers
 from .rooms import RedisRooms, RoomServices
-from .scripts import Scripts
+from .scripts import Scripts, milliseconds
 from .settings import concerns, runOf
 from .stranded import StrandedRooms
 from .turn import Turn
@@ -233,7 +233,7 @@ class ClusterNode:
 
     def _endLease(self, node: str) -> list[Deferred[Any]]:
         """End the lease of a node, and tell all others."""
-        lease = (node, 0, _milliseconds(REMEMBERED))
+        lease = (node, 0, milliseconds(REMEMBERED))
         ended = self._scripts.ask(self._redis, "renew", (self._keys.nodes,), lease)
         return [ended, self._redis.ask("PUBLISH", self._keys.gone, node)]
 
@@ -277,7 +277,7 @@ class ClusterNode:
     # -- the lease
 
     def _lease(self, seconds: float) -> tuple[str, int, int]:
-        return self.id, _milliseconds(seconds), _milliseconds(REMEMBERED)
+        return self.id, milliseconds(seconds), milliseconds(REMEMBERED)
 
     async def _renewal(self) -> Renewal:
         began = self._clock.seconds()
@@ -444,7 +444,3 @@ class ClusterNode:
             host = self.here.host(room)
             if host is not None:
                 host.edgeGone(outlet)
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -28,7 +28,7 @@ from .lease import Lease, NodeState
 from .listed import Listed, encode
 from .owning import Owning
 from .resp import Commands, ignored
-from .scripts import Scripts
+from .scripts import Scripts, milliseconds
 from .waiting import Waits
 
 LEAVING = "this node hands its rooms over"
@@ -150,9 +150,8 @@ class Creating:
         """
         keys, nameKey = self._keys.room(room), self._keys.nameOf(room)
         own = self._keys.listings(application, name)
-        milliseconds = int(NAME_SECONDS * 1000)
         try:
-            isFirst = await self._redis.ask("SET", nameKey, own, "PX", milliseconds, "NX")
+            isFirst = await self._redis.ask("SET", nameKey, own, "PX", milliseconds(NAME_SECONDS), "NX")
             its = own if isFirst else await self._redis.ask("GET", nameKey)
             grave = await self._redis.ask("GET", keys.grave)
             isThere = await self._redis.ask("HEXISTS", keys.fields, "tok")
@@ -224,7 +223,7 @@ class Creating:
             RoomError: Redis can't be reached.
         """
         dead = before.token if before.token and not self._isAlive(before.node) else ""
-        args = (secrets.token_urlsafe(9), self._node, token, seats, int(MAKING_SECONDS * 1000))
+        args = (secrets.token_urlsafe(9), self._node, token, seats, milliseconds(MAKING_SECONDS))
         try:
             reply = await self._run("make", (place,), (*args, dead, before.token, *tried))
         except RoomError:  # it may have begun
@@ -248,7 +247,7 @@ class Creating:
         try:
             mayCreate()
             made = Made(await self.create(application, factory, name, options, room), True)
-            remembered = int(REMEMBERED * 1000)
+            remembered = milliseconds(REMEMBERED)
             return made
         except Exception:
             self._finder.ended(application, name, room)  # tells those that wait

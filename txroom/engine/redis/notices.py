@@ -45,7 +45,7 @@ from .answers import Answer, answerOf
 from .channels import Channels, Heard
 from .keys import Keys
 from .resp import ignored
-from .scripts import Scripts
+from .scripts import Scripts, milliseconds
 from .waiting import Waits
 
 #: The seconds between two attempts to reach Redis, and for how many seconds they go on. There is some time
@@ -119,12 +119,12 @@ class RedisNotices:
             b"" if notice.isQueued else _encodeLive((notice.type, notice.data)),
             notice.limit if notice.isQueued else 0,
             QUEUE_SIZE,
-            _milliseconds(notice.seconds),
+            milliseconds(notice.seconds),
             notice.type,
             notice.data,
             "" if once is None else once.key,
             "" if once is None else once.digest,
-            _milliseconds(KEY_SECONDS),
+            milliseconds(KEY_SECONDS),
             MAX_KEYS,
             MAX_KEYS_SIZE,
             OVERHEAD,
@@ -161,7 +161,7 @@ class RedisNotices:
             for user in some:
                 if user in self._watchers:
                     for key in services.keys.notices(user)[:3]:
-                        services.channels.redis.send(ignored, "PEXPIRE", key, _milliseconds(KEPT_SECONDS))
+                        services.channels.redis.send(ignored, "PEXPIRE", key, milliseconds(KEPT_SECONDS))
 
     def watch(self, user: str, watcher: Watcher) -> None:
         """Tell a watcher of notifications, when this node hears of them."""
@@ -270,7 +270,7 @@ class RedisNotices:
 
     async def _run(self, services: NoticeServices, script: str, keys: Any, args: Any, mayRepeat: bool) -> Any:
         """Run a script with its first arguments, which are about the data and the queue."""
-        queue = (secrets.token_urlsafe(9), _milliseconds(KEPT_SECONDS), FORMER_EPOCHS)
+        queue = (secrets.token_urlsafe(9), milliseconds(KEPT_SECONDS), FORMER_EPOCHS)
         return await self._ask(services, (script, keys, queue, args), mayRepeat)
 
     async def _ask(self, services: NoticeServices, command: Any, mayRepeat: bool = False) -> Any:
@@ -308,7 +308,3 @@ class RedisNotices:
 
 _encodeLive = msgspec.msgpack.Encoder().encode
 _decodeLive = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from functools import cache
 from hashlib import sha1
 from importlib import resources
+from math import ceil
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -21,6 +22,8 @@ from .resp import Commands
 
 #: An argument of a command.
 Argument = str | bytes | int
+#: The most milliseconds: the largest number below which Lua has all whole numbers.
+_MOST = 2.0**53
 
 NAMES = (
     "append",
@@ -38,6 +41,16 @@ NAMES = (
     "restarted",
     "strand",
 )
+
+
+def milliseconds(seconds: float) -> int:
+    """
+    Return a duration as scripts and commands take it, rounded up: more than 0 seconds are 1 at least, since 0
+    often has another meaning.
+    """
+    if seconds <= 0:
+        return 0
+    return max(1, ceil(round(min(seconds * 1000, _MOST), 3)))
 
 
 #: The scripts that begin with another text, of which they use the variables.
