@@ -82,6 +82,8 @@ class AccessLogTests(HarnessTestCase):
             + b"\r\n",
             b"GET /healthz?auth=S&seat=S&mode=x HTTP/1.1\r\nHost: a\r\n\r\n",
         )
+        page = b"GET /healthz HTTP/1.1\r\nHost: a\r\nReferer: http://a/?x='&auth=S'S#y\r\n\r\n"
+        self.assertIn('"http://a/?x=\'&auth=..."', self.lines(page)[0])
         secret = "/chat/r?sessionId=...&reconnectionToken=...&_authToken=...&skipHandshake=1"
         self.assertIn(f'"GET {secret} HTTP/1.1"', lines[0])
         self.assertIn('"GET /healthz?auth=...&seat=...&mode=x HTTP/1.1"', lines[1])

@@ -8,7 +8,6 @@ Secrets are cut out of all texts: queries of URLs, which may have tokens, and wh
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isfinite
@@ -19,6 +18,7 @@ from twisted.python.failure import Failure
 
 from ..rooms.hooks import currentOwner
 from .logs import FIELDS, TEXT, TRACEBACK
+from .redaction import redacted
 from .twistedlogger import observersOf, unfiltered
 
 #: The names of fields, by the keys of events.
@@ -37,28 +37,8 @@ _FIELDS = {
     "trace": "trace",
     "worker": "worker",
 }
-#: The most characters of a text.
-MOST_TEXT = 32 * 1024
-_REDACTIONS = (
-    # Possessive, so that a long text with many slashes takes linear time.
-    (re.compile(r"(?<![^\s\"'?])([^\s\"'?/]*+/[^\s\"'?]*+)\?[^\s\"']+"), r"\1?..."),
-    (re.compile(r"(://[^\s/:@\"']*):[^\s/@\"']+@"), r"\1:...@"),
-    (re.compile(r"\b(Bearer|Basic) +[\w+/=.~-]+", re.IGNORECASE), r"\1 ..."),
-    (
-        re.compile(
-            r"(?:\b|(?<=[_a-z]))(token|secret|passw(?:or)?d|api[-_]?key)([\"']?\s*[=:]\s*[\"']?)[^\s,;&\"']+",
-            re.IGNORECASE,
-        ),
-        r"\1\2...",
-    ),
-)
-
-
-def redacted(text: str) -> str:
-    """Return a text without queries, and without what looks like a secret."""
-    for pattern, replacement in _REDACTIONS:
-        text = pattern.sub(replacement, text)
-    return text
+#: The most characters of a text; and how many more are read, so that a secret at its end is recognized.
+MOST_TEXT, _MORE = 32 * 1024, 1024
 
 
 def fieldsOf(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,10 +60,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bool | int) or (isinstance(value, float) and isfinite(value)):
         return value
     try:
-        text = str(value)[:MOST_TEXT]
+        text = str(value)
     except Exception:
         text = f"({type(value).__name__} without a text)"
-    return redacted(text.encode("utf-8", "backslashreplace").decode())
+    return _firstOf(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _firstOf(text: str) -> str:
+    """Return the beginning of a text, without secrets."""
+    return redacted(text[: MOST_TEXT + _MORE])[:MOST_TEXT]
+
+
+def _lastOf(text: str) -> str:
+    """Return the last lines of a text, without secrets: what is secret in a part of a line is not known."""
+    if len(text) <= MOST_TEXT:
+        return redacted(text)
+    end = text.find("\n", len(text) - MOST_TEXT - 1, -1)
+    return _firstOf(text[(text.rfind("\n", 0, -1) if end < 0 else end) + 1 :])
 
 
 def asJSON(event: LogEvent) -> str:
@@ -100,11 +93,11 @@ def asJSON(event: LogEvent) -> str:
         "time": datetime.fromtimestamp(event.get("log_time") or 0.0, UTC).isoformat(timespec="microseconds"),
         "level": level.name,
         "logger": str(event.get("log_namespace") or "-"),
-        "message": redacted(text[:MOST_TEXT]),
+        "message": _firstOf(text),
         **fieldsOf(event),
     }
     if traceback:
-        record["traceback"] = redacted(traceback[-MOST_TEXT:])
+        record["traceback"] = _lastOf(traceback)
     return json.dumps(record) + "\n"
 
 

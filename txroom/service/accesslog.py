@@ -1,6 +1,6 @@
 """
 The access log: one line for each request, in the combined format of Apache and nginx, at level info. Secret
-parameters of queries are left out.
+parameters of queries are left out, also those of the page that the request came from.
 """
 
 from __future__ import annotations
@@ -41,20 +41,23 @@ class AccessLog:
 
     def _write(self, handshake: Handshake, version: str, status: int, length: str) -> None:
         # `datetimeToLogString` shows the time of day, which the reactor's clock may not be.
-        target = _SECRETS.sub(r"\1=...", handshake.target)
-        request = f"{handshake.method} {target} {version}"
+        request = f"{handshake.method} {handshake.target} {version}"
         referrer, agent = (handshake.headers.get(name) or "-" for name in ("referer", "user-agent"))
         _log.info(
             '{peer} - - {when} "{request}" {status} {length} "{referrer}" "{agent}"',
             peer=handshake.peer or "-",
             when=datetimeToLogString(),
-            request=_escaped(request),
+            request=_escaped(_withoutSecrets(request)),
             status=status,
             length=length,
-            referrer=_escaped(referrer),
+            referrer=_escaped(_withoutSecrets(referrer)),
             agent=_escaped(agent),
             path=handshake.path,
         )
+
+
+def _withoutSecrets(text: str) -> str:
+    return _SECRETS.sub(r"\1=...", text)
 
 
 def _escaped(text: str) -> str:
