@@ -235,3 +235,66 @@ class NotificationTests(ClientTestCase):
         self.assertEqual(self.nextWire(), 0.5)
         self.wire.open()
         self.assertEqual(self.wire.take(), [["notify", None, None, 0]])
+
+
+class RefusalTests(ClientTestCase):
+    """A client that only listens, and a server that refuses it."""
+
+    def listen(self) -> list[int]:
+        """Listen for notifications; return the codes of "disconnected"."""
+        endings: list[int] = []
+        self.client.on("disconnected", lambda code, reason: endings.append(code))
+        self.client.on("notify", print)
+        return endings
+
+    def test_final(self) -> None:
+        """After a final refusal "error" has the reason, the client is idle, and `close` adds nothing."""
+        for isSaid, message in ((True, "log in"), (False, "Unauthorized")):
+            self.begin()
+            endings = self.listen()
+            self.wire.open()
+            if isSaid:
+                self.wire.receive("error", None, None, "unauthorized", "log in", None)
+            self.wire.end(4001, "Unauthorized")
+            told = [(error.code, error.message) for error in self.errors]
+            self.assertEqual(told, [("unauthorized", message)])
+            self.assertEqual((self.client.state, self.clock.getDelayedCalls()), (ClientState.IDLE, []))
+            self.client.close()
+            self.assertEqual((self.client.state, endings), (ClientState.CLOSED, [4001]))
+            self.assertEqual(len(self.errors), 1)
+
+    def test_gaveUp(self) -> None:
+        """A client that was never connected reports it when it gives up."""
+        self.listen()
+        for _ in range(4):
+            self.wire.end()
+            self.nextWire()
+        self.assertEqual(self.errors, [])
+        self.wire.end()
+        self.assertEqual([error.code for error in self.errors], ["unavailable"])
+
+    def test_others(self) -> None:
+        """If a join or a room has the error, "error" does not repeat it."""
+        self.listen()
+        self.wire.open()
+        joining = self.client.join("chat")
+        self.wire.end(4001, "log in")
+        self.assertEqual((self.codeOf(joining), self.errors), ("unauthorized", []))
+        self.begin()
+        self.listen()
+        self.wire.open()
+        room = self.join()
+        self.wire.end(4001, "log in")
+        self.assertEqual((room.log[-1], self.errors), (("left", 4001, "log in"), []))
+
+    def test_close(self) -> None:
+        """`close` emits "disconnected" only if there was a connection, or was to be one."""
+        endings: list[int] = []
+        self.client.on("disconnected", lambda code, reason: endings.append(code))
+        self.client.close()
+        self.assertEqual(endings, [])
+        self.begin()
+        endings = self.listen()
+        self.wire.open()
+        self.client.close()
+        self.assertEqual((endings, self.errors), ([1000], []))

@@ -380,3 +380,62 @@ test("random schedules: each is told once and in order, or counted as dropped, a
     h.client.close();
   }
 });
+
+test("a client that only listens emits the error with which the server refuses it for good, and is idle", async () => {
+  for (const [isSaid, code, message] of [
+    [true, "unauthorized", "log in"],
+    [false, "unauthorized", "the server at ws://server/rooms has closed the connection with 4001: Unauthorized"],
+  ]) {
+    const h = new Harness({ device: "d1" });
+    const endings = [];
+    h.client.on("disconnected", (ending) => endings.push(ending.code));
+    h.client.on("notify", () => {});
+    h.socket.open();
+    if (isSaid) h.socket.receive("error", null, null, "unauthorized", "log in", null);
+    h.socket.end(4001, "Unauthorized");
+    assert.deepEqual(h.errors.map((error) => [error.code, error.message]), [[code, message]]);
+    await h.clock.advance(60_000);
+    assert.deepEqual([h.sockets.length, h.client.state, h.clock.pending], [1, "idle", 0]);
+    h.client.close();
+    assert.deepEqual([h.client.state, endings, h.errors.length], ["closed", [4001], 1]);
+  }
+});
+
+test("a client that only listens emits an error when it gives up; with a join or a room, that has the error", async () => {
+  const alone = new Harness({ device: "d1", random: () => 1 });
+  alone.client.on("notify", () => {});
+  for (let i = 1; i < 5; i++) {
+    alone.socket.end();
+    await alone.nextSocket();
+  }
+  assert.deepEqual(alone.errors, []);
+  alone.socket.end();
+  assert.deepEqual(alone.errors.map(({ code }) => code), ["unavailable"]);
+  for (const isIn of [false, true]) {
+    const h = new Harness({ device: "d1" });
+    const off = h.client.on("notify", () => {});
+    h.socket.open();
+    h.socket.receive("notified", "e1", 0, 0);
+    const room = isIn ? await h.join() : null;
+    const joining = isIn ? null : failure(h.client.join("chat"));
+    await settle();
+    h.socket.end(4001, "log in");
+    if (isIn) assert.deepEqual(room.log.at(-1)[0], "left");
+    else assert.equal((await joining).code, "unauthorized");
+    assert.deepEqual(h.errors, []);
+    off();
+  }
+});
+
+test("a client that was never connected, or is closed, is not disconnected at close()", async () => {
+  const h = new Harness({ device: "d1" });
+  const endings = [];
+  h.client.on("disconnected", (ending) => endings.push(ending.code));
+  h.client.close();
+  assert.deepEqual(endings, []);
+  const open = await subscribed();
+  open.client.on("disconnected", (ending) => endings.push(ending.code));
+  open.client.close();
+  open.client.close();
+  assert.deepEqual([endings, open.errors], [[1000], []]);
+});

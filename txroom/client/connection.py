@@ -302,10 +302,10 @@ class Connection:
     def close(self) -> Deferred[None]:
         """Close the connection for good. The Deferred fires when the TCP connection is closed."""
         attempt = self._detach()
-        self.state = ClientState.CLOSED
+        wasIdle, self.state = self.state is ClientState.IDLE, ClientState.CLOSED
         webSocket = None if attempt is None else attempt.webSocket
         gone = succeed(None) if webSocket is None else webSocket.close(CloseCode.NORMAL, "")
-        self._end(CloseCode.NORMAL, "closed")
+        self._end(CloseCode.NORMAL, "closed", isTold=not wasIdle)
         self._owner = _NoOwner()
         return gone
 
@@ -437,8 +437,9 @@ class Connection:
         self._events.tell("disconnected", code, reason)
         return True
 
-    def _end(self, code: int, reason: str) -> None:
-        """Tell the owner and the listeners that the client does not reconnect."""
+    def _end(self, code: int, reason: str, *, isTold: bool = True) -> None:
+        """Tell the owner, and perhaps the listeners, that the client does not reconnect."""
         self._attempts = 0
         self._owner.ended(code, reason)
-        self._events.tell("disconnected", code, reason)
+        if isTold:
+            self._events.tell("disconnected", code, reason)

@@ -19,7 +19,7 @@ from ..protocol.errors import RoomError
 from ..protocol.serverframes import Joined, Reply
 from .callqueue import CallQueue
 from .codec import Codec, NotAFrame
-from .connection import Attempt, Connection, WebSocket, clampedDelay
+from .connection import Attempt, ClientState, Connection, WebSocket, clampedDelay
 from .context import ClientContext
 from .events import Events
 from .heartbeat import Heartbeat
@@ -133,13 +133,19 @@ class Dispatcher:
         self.requests.failExpiringBy(self.queue.clock.seconds() + seconds, error)
 
     def ended(self, code: int, reason: str) -> None:
-        """End all memberships and fail all requests, because the client does not reconnect."""
+        """
+        End all memberships and fail all requests, because the client does not reconnect. Report why to those
+        who only listen for notifications.
+        """
         self.heartbeat.stop()
         self.notifications.lost()
+        error = self._refusal or RoomError(errorOf(code), reason, {"code": code})
+        isTold = self.memberships or self.requests.areAwaited
+        if self.notifications.isWanted and not isTold and self.connection.state is not ClientState.CLOSED:
+            self.events.report(Failure(error))
         for membership in list(self.memberships.values()):
             membership.end(code, reason)
-        error = RoomError(errorOf(code), reason, {"code": code})
-        self.requests.failAll(self._refusal or error)
+        self.requests.failAll(error)
 
     def received(self, message: bytes, isBinary: bool) -> None:
         """Read a message, and close the connection if it is not a frame."""

@@ -98,6 +98,12 @@ class PendingRequests:
         return len(self._open)
 
     @property
+    def areAwaited(self) -> bool:
+        """Whether a user of the client gets the answers or errors: joins and queries, but not heartbeats."""
+        isAwaited = any(each.answer is Joined or each.isResent for each in self._open.values())
+        return isAwaited or bool(self._preparing)
+
+    @property
     def lastRef(self) -> int:
         """The ref of the last request."""
         return self._lastRef

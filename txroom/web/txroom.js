@@ -3118,10 +3118,11 @@ export class Client {
     for (const { status, id } of this.#memberships.values()) if (status === "joined") this._leave(id);
     this.#notifications.flush();
     const socket = this.#detach();
+    const isConnected = this.#state !== "idle"; // else the listeners know already
     this.#state = "closed";
     this.#ignoreEvents();
     closeSocket(socket, 1000, "");
-    this.#finish(1000, "closed", closedError());
+    this.#finish(1000, "closed", closedError(), isConnected);
   }
 
   // -- for memberships
@@ -3578,8 +3579,9 @@ export class Client {
     const isFinal = !isOfRoom && !mayReconnect(code, reason);
     if (isFinal || this.#attempts >= limit) {
       this.#state = "idle";
-      const error = isFinal && wasOpen ? this.#closed(code, reason) : this.#unavailable(code);
-      this.#finish(code, refusal?.message || reason, refusal ?? error);
+      const error = refusal ?? (isFinal && wasOpen ? this.#closed(code, reason) : this.#unavailable(code));
+      this.#reportEnd(error);
+      this.#finish(code, refusal?.message || reason, error);
       return;
     }
     const attempt = this.#attempts++;
@@ -3634,17 +3636,30 @@ export class Client {
   }
 
   /**
+   * Reports an error that ends the connection for good if there are listeners for notifications, and neither a room nor
+   * a promise to tell it.
+   *
+   * @param {TxroomError} error
+   */
+  #reportEnd(error) {
+    if (!this.#notifications.isWanted || this.#memberships.size) return;
+    const isAwaited = [...this.#requests.values()].some(({ answer, repeat }) => answer === "joined" || repeat);
+    if (!isAwaited) this._report(error);
+  }
+
+  /**
    * Ends all memberships and requests, since the client does not reconnect.
    *
    * @param {number} code @param {string} reason @param {TxroomError} error
+   * @param {boolean} [isConnected] whether there was a connection, or an attempt to have one
    */
-  #finish(code, reason, error) {
+  #finish(code, reason, error, isConnected = true) {
     this.#attempts = 0;
     const memberships = [...this.#memberships.values()];
     const requests = [...this.#requests.values()].filter(({ isCall }) => !isCall);
     for (const membership of memberships) membership.end(code, reason);
     for (const request of requests) request.done(error);
-    this.#events.emit("disconnected", { code, reason });
+    if (isConnected) this.#events.emit("disconnected", { code, reason });
   }
 
   /**
@@ -3736,6 +3751,7 @@ export class Client {
     const error = new TxroomError("badRequest", `${url} is the URL of one room: pass ${hint}, and join by the name of the room`);
     closeSocket(this.#detach(), 1000, "the URL of one room");
     this.#state = "idle";
+    this.#reportEnd(error);
     this.#finish(1000, error.message, error);
   }
 
