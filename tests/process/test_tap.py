@@ -612,14 +612,17 @@ class MakeServiceTests(TapTestCase):
         self.assertEqual(error.code, "txroom: --app nosuch:app: there is no module 'nosuch'")
 
     def test_debug(self) -> None:
-        """Level debug logs every event of connections; only under twistd txroom filters the log."""
+        """
+        Level debug logs every event of connections; only under twistd txroom filters the log. The default is
+        info, since an operator could not tell a debug without these events from one with them.
+        """
         service = self.launched(parse("--log-level", "debug"))
         self.assertTrue(service.server._gateway.context.isTracing)
         self.assertIsNone(service._level)
         self.assertFalse(self.launched(parse()).server._gateway.context.isTracing)
         parent = usage.Options()
         parent["nodaemon"] = 1
-        self.assertIs(self.launched(parse(parent=parent))._level, LogLevel.debug)
+        self.assertIs(self.launched(parse(parent=parent))._level, LogLevel.info)
         service = self.launched(parse("--log-level", "warn", parent=parent))
         self.assertIs(service._level, LogLevel.warn)
 
@@ -662,7 +665,7 @@ class WorkersOptionsTests(TapTestCase):
         parent["nodaemon"] = 1
         workers = tap.makeService(parse("--workers", "auto", parent=parent))
         assert isinstance(workers, Workers)
-        self.assertEqual((workers.count, workers.logFilter), (usableProcessors(), LogLevel.debug))
+        self.assertEqual((workers.count, workers.logFilter), (usableProcessors(), LogLevel.info))
 
     def test_refused(self) -> None:
         """Wrong options are errors of one line."""

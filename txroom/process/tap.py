@@ -109,7 +109,7 @@ class Options(usage.Options):
     def opt_log_level(self, value: str) -> None:
         """
         Log only this level and above: debug, info, warn, error or critical; debug logs each connection's
-        events.
+        events. The default is info.
         """
         try:
             self["log-level"] = LogLevel.levelWithName(value)
@@ -377,7 +377,7 @@ def makeService(config: Options) -> LaunchedServer | Workers | Development:
     dropPluginCacheWarning()
     level = config["log-level"]
     # twistd has no log levels, and twist filters the log itself.
-    filtered = (level or (LogLevel.info if config["dev"] else LogLevel.debug)) if config.isTwistd else None
+    filtered = (level or LogLevel.info) if config.isTwistd else None
     try:
         if config["workers"] or config["dev"]:
             useMonotonicTimers(reactor)

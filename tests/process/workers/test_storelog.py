@@ -31,6 +31,12 @@ class StoreLogTests(SynchronousTestCase):
         self.log.up()
         self.assertEqual(self.shown(*lines), [("warn", wrong), ("debug", ready)])
 
+    def test_aboutSystem(self) -> None:
+        """A warning about the system is shown always, and is not the reason of a failed start."""
+        text = "WARNING Memory overcommit must be enabled!"
+        self.assertEqual(self.shown(f"{NOW} # {text}"), [("warn", text)])
+        self.assertEqual(self.log.last, "")
+
     def test_stopping(self) -> None:
         """What it says of the stop that it was told is no warning, unless something can't be written."""
         line = f"{NOW} # Redis is now ready to exit, bye bye..."

@@ -76,7 +76,8 @@ class Workers(Service):
             "always" (before it is confirmed).
         http: Whether pages are served too.
         accessLog: Whether page requests and upgrades are logged.
-        logLevel: The lowest level that the workers log: "debug", "info", "warn", "error" or "critical".
+        logLevel: The lowest level that the workers log: "debug", "info", "warn", "error" or "critical"; by
+            default "info".
         gcThreshold: The argument of `relaxCollector` in each worker; 0 leaves the collector unchanged.
         user: The name of the user that twistd changes to (``--uid``), or the ids of the user and the group.
             Give it if that user can't make `stateDir`, which is made before the change then. The files of the

@@ -16,6 +16,8 @@ from .statedir import MANIFEST
 #: A line of the log: the process and its role, the time, the level, and the text.
 _LINE = re.compile(r"\d+:[A-Z] .*?\d (?P<level>[.*#-]) ?(?P<text>.*)")
 _WARNING = "#"
+#: How lines begin that say how the system should be set up.
+_ABOUT_SYSTEM = "WARNING "
 #: Lines that say that the end of the data was incomplete, so that it was cut off.
 _CUT = re.compile(r"Truncating the AOF|AOF loaded anyway|short read while loading")
 #: Lines that say that something confirmed could not be written, since the disk is full for example.
@@ -63,7 +65,10 @@ class StoreLog:
         self._log.info("store: it does not answer yet, since it loads its data")
 
     def up(self) -> None:
-        """The store answers. Its warnings before that are only logged at the level debug."""
+        """
+        The store answers. What it says before that is only logged at the level debug, except what begins with
+        WARNING: that is about the system, and goes on to matter.
+        """
         self._isUp = True
         self._last.clear()
 
@@ -86,7 +91,7 @@ class StoreLog:
             text = match["text"]
         if text == _INITIALIZED:
             self._last.clear()
-        elif isWarning and text and not text.startswith("WARNING "):
+        elif isWarning and text and not text.startswith(_ABOUT_SYSTEM):
             self._last.append(text)
         damaged = _DAMAGED.search(text)
         if _MANIFEST in text:
@@ -98,7 +103,7 @@ class StoreLog:
         self._log.emit(self._levelOf(text, isWarning), "store: {text}", text=text)
 
     def _levelOf(self, text: str, isWarning: bool) -> Any:
-        if _CUT.search(text) is not None:
+        if _CUT.search(text) is not None or (isWarning and text.startswith(_ABOUT_SYSTEM)):
             return LogLevel.warn
         if not (isWarning and self._isUp):
             return LogLevel.debug

@@ -190,7 +190,7 @@ class WorkerServer(LaunchedServer):
 
     def __init__(self, start: Start, server: Server, reactor: Any, send: Callable[[Message], None]) -> None:
         settings = start.settings
-        level = LogLevel.levelWithName(settings.logLevel or "debug")
+        level = LogLevel.levelWithName(settings.logLevel or "info")
         super().__init__(server, reactor, level, settings.gcThreshold)
         self._send = send
         #: Returns whether the parent reads what it is sent. It gets no reports while it does not.
