@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom import RoomError
+from txroom.admin.calllog import told
 from txroom.admin.calls import MOST_ANSWER, MOST_RUNNING, TIMEOUT, Calls, RpcCall, checkOwn
 from txroom.admin.callsignatures import textsOf
 from txroom.admin.discovery import Discovery
@@ -152,7 +153,44 @@ class TestRoles(CallsCase):
         with capturedLogs() as logged:
             self.assertEqual(self.refusal("bank.reset", {"room": "r"}), ("forbidden", None))
             self.assertEqual(self.refusal("bank.reset", {"wrong": "r"}), ("forbidden", None))
-        self.assertEqual((self.bank.seen, logged), ([], []))
+        self.assertEqual(self.bank.seen, [])
+        line = "admin: read from 192.0.2.1: bank.reset forbidden"
+        self.assertEqual([formatEvent(each) for each in logged], [line, line])
+
+    def test_manyForbidden(self) -> None:
+        """Who must not make a call can't fill the log, nor hide others."""
+        with capturedLogs() as logged:
+            for _ in range(100):
+                self.refusal("bank.reset")
+            self.refusal("bank.reset", caller=Caller(Role.READ, "192.0.2.9"))
+            self.clock.advance(1)
+            self.refusal("bank.reset")
+            self.refusal("bank.reset")
+            self.calls.stop()
+        lines = [formatEvent(each) for each in logged]
+        self.assertEqual(lines[:5], ["admin: read from 192.0.2.1: bank.reset forbidden"] * 5)
+        self.assertEqual(
+            lines[5:],
+            [
+                "admin: 95 more calls that the role does not allow",
+                "admin: read from 192.0.2.9: bank.reset forbidden",
+                "admin: read from 192.0.2.1: bank.reset forbidden",
+                "admin: 1 more calls that the role does not allow",
+            ],
+        )
+
+    def test_forbiddenArgument(self) -> None:
+        """A call that anybody may make, but not with these arguments, is logged too."""
+
+        def level(to: int | None = None) -> None:
+            raise RoomError("forbidden")
+
+        calls = Calls([RpcCall(name="a.level", function=level)], self.clock)
+        with capturedLogs() as logged:
+            self.failureResultOf(calls.dispatch(READER, "a.level"), RoomError)
+        self.assertEqual(
+            [formatEvent(each) for each in logged], ["admin: read from 192.0.2.1: a.level forbidden"]
+        )
 
     def test_logged(self) -> None:
         """Each change is logged, also one that failed, with the role and address of the caller."""
@@ -163,10 +201,44 @@ class TestRoles(CallsCase):
         self.assertEqual(
             [each["log_format"].format(**each) for each in logged],
             [
-                "admin: manage from 192.0.2.2: bank.reset room=r\\n1 done",
+                "admin: manage from 192.0.2.2: bank.reset room=r\\n1 all=False done",
                 "admin: manage from 192.0.2.2: bank.anything full",
             ],
         )
+
+
+class TestTold(SynchronousTestCase):
+    """Which arguments the log has."""
+
+    def test_values(self) -> None:
+        """Numbers, booleans and texts, which are cut and escaped; nothing that holds others."""
+        given = {
+            "userId": "ada", "amount": 2, "share": 0.5, "all": True, "none": None, "some": [1],
+            "more": {"a": 1}, "reason": "be nice", "empty": "", "line": "a\nb",
+            "long": "x" * 65, "quoted": 'a"b',
+        }  # fmt: skip
+        self.assertEqual(
+            told(given),
+            'userId=ada amount=2 share=0.5 all=True reason="be nice" empty="" line=a\\nb '
+            f'long={"x" * 64}... quoted="a\\"b" ',
+        )
+
+    def test_secrets(self) -> None:
+        """What looks like a secret is left out, and what is sent to clients."""
+        for name in (
+            "token",
+            "readToken",
+            "user_password",
+            "apiKey",
+            "APIKEY",
+            "pin",
+            "newPIN",
+            "data",
+            "auth",
+        ):
+            self.assertEqual(told({name: "x", "n": 1}), "n=1 ", name)
+        for name in ("author", "monkey", "opinion", "dates"):
+            self.assertEqual(told({name: "x"}), f"{name}=x ")
 
 
 def _full() -> None:

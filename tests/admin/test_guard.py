@@ -95,7 +95,9 @@ class SecretTests(AdminCase):
         with capturedLogs() as logs:
             self.send("GET", ROOMS, token="wrong-secret", peer="127.0.0.7")
             self.ask("POST", ROOMS, {"name": "chat"})
+            self.ask("POST", ROOMS, {"name": "chat"}, token=READ)
         lines = [formatEvent(event) for event in logs]
+        self.assertIn("admin: read from 127.0.0.1: POST /api/v1/rooms 403", lines)
         self.assertIn("admin request refused: wrong secret; /api/v1/rooms from 127.0.0.7", lines)
         self.assertIn("admin: manage from 127.0.0.1: POST /api/v1/rooms 201", lines)
         for secret in ("wrong-secret", TOKEN):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.logger import capturedLogs
+from twisted.logger import LogLevel, capturedLogs
 
 from tests.admin.rpccase import READ, TOKEN, RpcCase
 from txroom import RoomError
@@ -65,6 +65,15 @@ class TestCalls(RoomsCase):
         self.assertEqual((server.connections, self.harness.rooms, server.stats().total), ([], [], 0))
         self.assertEqual(self.ask("GET", "/api/v1/rooms").json["rooms"], [])
 
+    def test_quiet(self) -> None:
+        """Their lives are logged at the level debug, so that they don't bury what operators change."""
+        with capturedLogs() as logged:
+            self.join().leave()
+            self.harness.flush()
+        lives = [each for each in logged if each["log_namespace"] == "txroom.rooms"]
+        self.assertEqual([each["life"] for each in lives][:2], ["create", "join"])
+        self.assertEqual({each["log_level"] for each in lives}, {LogLevel.debug})
+
     def test_alone(self) -> None:
         """Each client has a room of its own."""
         first, second = self.join(), self.join()
@@ -115,7 +124,7 @@ class TestRoles(RoomsCase):
             room.call("sample.add")
             room.call("sample.count")
         lines = [each["log_format"].format(**each) for each in logged if "address" in each]
-        self.assertEqual(lines, ["admin: manage from 127.0.0.7: sample.add done"])
+        self.assertEqual(lines, ["admin: manage from 127.0.0.7: sample.add by=1 done"])
 
     def test_noSecret(self) -> None:
         """Without the right secret there is no connection."""

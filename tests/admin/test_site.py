@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 
 from tests.admin.case import TOKEN, AdminCase, answerOf, request
@@ -173,12 +174,14 @@ class ConnectionTests(SiteCase):
     def test_idle(self) -> None:
         """An idle connection is closed, also between requests."""
         self.start()
-        for data in (b"", request("GET", ROOMS)):
-            client = self.connect(data)
-            self.harness.advance(site.TIMEOUT - 1.0)
-            self.assertFalse(client.isClosed)
-            self.harness.advance(2.0)
-            self.assertTrue(client.isClosed)
+        with capturedLogs() as logged:
+            for data in (b"", request("GET", ROOMS)):
+                client = self.connect(data)
+                self.harness.advance(site.TIMEOUT - 1.0)
+                self.assertFalse(client.isClosed)
+                self.harness.advance(2.0)
+                self.assertTrue(client.isClosed)
+        self.assertEqual([each["log_level"].name for each in logged], ["debug", "debug"])
 
     def test_count(self) -> None:
         """There are so many connections at a time."""

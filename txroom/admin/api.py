@@ -20,6 +20,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from ..core.awaitables import begun
 from ..core.refusallog import shown
 from ..protocol.errors import RoomError
+from .calllog import CallLog
 from .guard import Caller, Guard, Refused
 from .headers import valuesOf
 from .keys import onceOf
@@ -63,6 +64,7 @@ class Api(Resource):
         self._routes = routes
         self._guard = guard
         self._clock = clock
+        self._callLog = CallLog(clock)
         self._decoders = {
             route.body: msgspec.json.Decoder(route.body) for route in routes.all if route.body is not None
         }
@@ -88,6 +90,8 @@ class Api(Resource):
     def _checked(self, request: Request, route: Route, params: tuple[str, ...], caller: Caller) -> Call:
         """Return what a request asks for. Raises `Problem`."""
         if caller.role < route.role:
+            method, path = route.method, shown(request.path.decode("latin-1"))
+            self._callLog.forbidden(caller, f"{method} {path}", "403")
             raise Problem(403, f"needs the secret of the role {route.role}")
         query = None if route.query is None else _query(request.args or {}, route.query)
         if route.query is None and request.args:

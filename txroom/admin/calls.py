@@ -20,10 +20,10 @@ from twisted.python.failure import Failure
 
 from ..core.awaitables import cancelHook, clearTraceback, isAsync, toDeferred
 from ..core.codes import ErrorCode
-from ..core.refusallog import shown
 from ..protocol import payload
 from ..protocol.errors import RoomError
 from ..rooms.contract.asks import TOO_LARGE
+from .calllog import CallLog
 from .callsignatures import CallSignature
 from .guard import Caller
 from .logs import encodeOther
@@ -45,8 +45,6 @@ RESERVED = frozenset(
 
 _NAME = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
 _MOST_NAME = 128
-#: The arguments that are logged, because they say what was changed.
-_LOGGED = ("name", "node", "room", "member", "userId", "connection")
 _SEE_LOG = "the log of the server says more"
 
 
@@ -118,6 +116,7 @@ class Calls:
 
     def __init__(self, calls: Iterable[RpcCall], clock: IReactorTime) -> None:
         self._clock = clock
+        self._callLog = CallLog(clock)
         self._calls: dict[str, RpcCall] = {}
         self._running: set[_Running] = set()
         for call in calls:
@@ -160,6 +159,7 @@ class Calls:
         """
         call = self.find(name)
         if caller.role < call.role:
+            self._callLog.forbidden(caller, name, ErrorCode.FORBIDDEN)
             raise RoomError(ErrorCode.FORBIDDEN, f"needs the secret of the role {call.role}")
         return call, call.signature.bind(args)
 
@@ -194,22 +194,18 @@ class Calls:
 
     def stop(self) -> None:
         """Cancel the calls that run; they fail with `RoomError` (``unavailable``)."""
+        self._callLog.flush()
         for running in list(self._running):
             running.end(ErrorCode.UNAVAILABLE, "the server is stopping")
 
     def _ended(self, result: Any, running: _Running, caller: Caller) -> Any:
         self._running.discard(running)
-        call, arguments = running.call, running.arguments
+        call = running.call
+        code = _codeOf(result) if isinstance(result, Failure) else ""
         if call.role > Role.READ:
-            told = [f"{each}={shown(arguments[each])}" for each in _LOGGED if _isText(arguments.get(each))]
-            self._log.info(
-                "admin: {role} from {address}: {name} {told}{outcome}",
-                role=str(caller.role),
-                address=caller.address,
-                name=call.name,
-                told="".join(f"{each} " for each in told),
-                outcome=_codeOf(result) if isinstance(result, Failure) else "done",
-            )
+            self._callLog.ended(caller, call.name, running.arguments, code or "done")
+        elif code == ErrorCode.FORBIDDEN:  # some of its arguments need another role
+            self._callLog.forbidden(caller, call.name, code)
         return result
 
 
@@ -217,10 +213,6 @@ def _codeOf(failure: Failure) -> str:
     error: Any = failure.value
     code: str = error.code
     return code
-
-
-def _isText(value: object) -> bool:
-    return isinstance(value, str)
 
 
 class _Running:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import LogLevel
 
 from ..core.codes import ErrorCode
 from ..core.handshake import Accept, Handshake
@@ -19,6 +21,7 @@ from ..rooms.api.client import Client
 from ..rooms.api.ports import LeaveReason
 from ..rooms.api.room import Room
 from ..rooms.application import RoomApplication
+from ..rooms.contract.ports import Engine
 from .calls import TIMEOUT
 from .guard import Caller
 from .reserve import mostFor
@@ -86,6 +89,11 @@ class RpcApplication(RoomApplication):
         #: The rooms of callers who may only read.
         self.ofReaders: set[RpcRoom] = set()
         self.register(NAME, RpcRoom, maxRooms=MOST_ROOMS)
+
+    def begin(self, engine: Engine, clock: IReactorTime, volatileLimit: int = 65536) -> None:
+        """Start to serve. The lives of these rooms are no news: what their clients change is logged."""
+        super().begin(engine, clock, volatileLimit)
+        self.lifecycleLog.level = LogLevel.debug
 
     def admit(self, room: RpcRoom, caller: Caller) -> None:
         """Let a caller have a room. Raises `RoomError` (``rateLimited``) if there are too many."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -55,6 +56,7 @@ def tooLong() -> Problem:
 class AdminChannel(HTTPChannel):
     """A connection. A request must be complete within `TIMEOUT` seconds after its first byte."""
 
+    _log = Logger()
     transport: Any
     requests: list[Any]
     #: Whether a request has begun, and isn't answered.
@@ -103,6 +105,11 @@ class AdminChannel(HTTPChannel):
         if self._host is None:
             self._host = super().getHost()
         return self._host
+
+    def timeoutConnection(self) -> None:
+        """Close a connection that is idle; twisted.web would log it at the level info."""
+        self._log.debug("Timing out client: {peer}", peer=self.address)
+        self.loseConnection()
 
     def requestDone(self, request: Any) -> None:
         self._isBusy = False

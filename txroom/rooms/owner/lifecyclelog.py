@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from ...core.codes import CloseCode
 from ...core.tokenbucket import TokenBucket
@@ -48,7 +48,7 @@ class Named(Protocol):
 
 class LifecycleLog:
     """
-    Writes a line for each event, at level info, in the namespace "txroom.rooms".
+    Writes a line for each event, at level info unless `level` is set, in the namespace "txroom.rooms".
 
     A line has the event (create, adopt, refound, move, lose, dispose; join, drop, resume, leave) and its
     subject, as in `leave room=x7Qd name='chat' member=Zb3k user='ada' reason='kicked'`. Fields that don't
@@ -69,6 +69,8 @@ class LifecycleLog:
         self._lives = (RoomMeters() if meters is None else meters).lives
         self._bucket = TokenBucket(RATE, BURST, clock.seconds())
         self._untold = 0
+        #: The level of all lines.
+        self.level = LogLevel.info
 
     def tell(self, life: str, room: Named, member: Member | None = None, reason: str = "") -> None:
         """Log an event of a room, or of one of its members."""
@@ -95,13 +97,14 @@ class LifecycleLog:
         if reason:
             what["reason"] = reason[:SHOWN]
             text += " reason={reason!r}"
-        _log.info(text, life=life, **what)
+        _log.emit(self.level, text, life=life, **what)
 
     def flush(self) -> None:
         """Log how many events were not logged, if any."""
         untold, self._untold = self._untold, 0
         if untold:
-            _log.info(
+            _log.emit(
+                self.level,
                 "{untold} more events of rooms: no more than {rate} a second are logged",
                 untold=untold,
                 rate=round(RATE),
