@@ -75,6 +75,9 @@ def test_twoTabs(tmp_path: Path) -> None:
     assert seen["phone"]["last"] and seen["phone"]["form"]
     lost, back = "The connection is lost.", "The connection is back, and no message was lost."
     assert seen["notes"] == [lost, back] * 2
+    away = "The room is not available at the moment."
+    assert seen["roomAway"] == [["connected", f"{away} Your messages wait."]] * 2
+    assert seen["roomBack"] == [away, "The room is back, and no message was lost."]
 
     assert seen["score"]
     assert seen["clipped"] == []

@@ -23,9 +23,10 @@ let place = null; // its topic, or GAME
 let receiver = null; // the receiver of private messages: {member, name}
 let last = null; // the heading of the last message in the log
 let awaySince = null;
+let away = "connection"; // what was lost then: the connection, or only the room
 let visit = 0; // how many rooms were entered
 const mine = new Set(); // the ids of this page's memberships
-const waiting = []; // the items of the log that are waiting for the connection
+const waiting = []; // the items of the log that are waiting for the connection or the room
 
 // -- who this page is
 
@@ -114,7 +115,16 @@ function line(state, text, wait = 0) {
   $("line").style.setProperty("--wait", `${wait}ms`);
 }
 
-client.on("connected", () => status("open", "connected"));
+/** Says that the room is away although there is a connection. */
+function roomAway() {
+  if (client.state !== "open" || !room || ["joined", "left"].includes(room.status)) return;
+  line("away", "The room is not available at the moment. Your messages wait.");
+}
+
+client.on("connected", () => {
+  status("open", "connected");
+  setTimeout(roomAway, SOON); // mostly the room is back by then
+});
 client.on("latency", (milliseconds) => {
   if (client.state === "open") $("latency").textContent = `${milliseconds < 1 ? "<1" : Math.round(milliseconds)} ms`;
 });
@@ -179,20 +189,22 @@ function listen(room, isCurrent) {
   });
   on("reconnecting", () => {
     awaySince = performance.now();
-    note("The connection is lost.");
+    away = client.state === "open" ? "room" : "connection";
+    note(away === "room" ? "The room is not available at the moment." : "The connection is lost.");
+    roomAway();
     label();
     people();
   });
   on("recovered", () => {
-    back("The connection is back, and no message was lost.");
-    note("The connection is back, and no message was lost.");
+    back(`The ${away} is back, and no message was lost.`);
+    note(`The ${away} is back, and no message was lost.`);
     lookSoon();
   });
   on("lost", () => {
     mine.add(room.member);
     for (const item of $("log").querySelectorAll("li:not(.waiting)")) item.remove();
     last = null;
-    back("The connection is back, but messages were lost. These are the messages that the room still has.");
+    back(`The ${away} is back, but messages were lost. These are the messages that the room still has.`);
     if (place === GAME) startGame();
     lookSoon();
   });
@@ -390,11 +402,11 @@ $("form").onsubmit = (event) => {
   $("text").focus();
 };
 
-// -- messages that are waiting for the connection
+// -- messages that are waiting for the connection or the room
 
 function wait(text, to = "") {
   const kind = to ? "mine private waiting" : "mine waiting";
-  const item = add(kind, myName(), text, `${to && `only to ${to} · `}waiting for the connection`);
+  const item = add(kind, myName(), text, `${to && `only to ${to} · `}waiting for the ${client.state === "open" ? "room" : "connection"}`);
   Object.assign(item.dataset, { text, to });
   waiting.push(item);
   return item;

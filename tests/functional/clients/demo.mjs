@@ -12,8 +12,9 @@ const context = await browser.newContext({ viewport: { width: 1000, height: 700 
 context.setDefaultTimeout(40_000);
 const errors = [], requests = [], seen = { errors, requests };
 
-async function openTab(name, topic = "") {
+async function openTab(name, topic = "", prepare = async () => {}) {
   const tab = await context.newPage();
+  await prepare(tab);
   tab.on("pageerror", (error) => errors.push(String(error)));
   tab.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   tab.on("request", (request) => requests.push(request.url()));
@@ -161,6 +162,42 @@ try {
   await dora.locator("#latency", { hasText: "ms" }).waitFor();
   seen.missed.again = [await dora.inputValue("#name"), await dora.locator("#missed li").count()];
   await dora.close();
+
+  // The connection is there, but the room is away, as if it had lived in a process that ends: first on the connection
+  // that it had, and then on a new one. While it is away, the server can't resume it.
+  let room, link, isGone = false;
+  const eve = await openTab("Eve", "#far", (tab) => tab.routeWebSocket(/rooms/, (page) => {
+    const server = page.connectToServer();
+    link = page;
+    server.onMessage((text) => {
+      const [kind, , id] = JSON.parse(text);
+      if (kind === "joined") room = id;
+      page.send(text);
+    });
+    page.onMessage((text) => {
+      const [kind, ref] = JSON.parse(text);
+      if (isGone && kind === "resume") page.send(JSON.stringify(["error", ref, null, "unavailable", "the room is away"]));
+      else server.send(text);
+    });
+  }));
+  const bar = async () => [await eve.locator("#state").textContent(), await eve.locator("#line").textContent()];
+  const noRoom = eve.locator("#line", { hasText: "The room is not available" });
+  isGone = true;
+  link.send(JSON.stringify(["left", room, 4101, "the room has moved"]));
+  await noRoom.waitFor();
+  await say(eve, "to the room that is away");
+  await eve.locator("#log li.waiting", { hasText: "waiting for the room" }).waitFor();
+  seen.roomAway = [await bar()];
+  await link.close({ code: 4100 });
+  await eve.locator("#line", { hasText: "There is no connection" }).waitFor();
+  await eve.click("#cut"); // at once
+  await noRoom.waitFor();
+  seen.roomAway.push(await bar());
+  isGone = false;
+  await eve.locator("#line[data-state=back]").waitFor();
+  await eve.locator("#log li:not(.waiting)", { hasText: "to the room that is away" }).waitFor();
+  seen.roomBack = await texts(eve, "#log li.note");
+  await eve.close();
 
   // Behind the keyboard of a phone the conversation is what is left of the page.
   await resize(bob, 390, 420);

@@ -64,6 +64,8 @@ class Tabs:
             assert set(tab["notes"]) <= {
                 "The connection is lost.",
                 "The connection is back, and no message was lost.",
+                "The room is not available at the moment.",
+                "The room is back, and no message was lost.",
             }
 
 
