@@ -104,6 +104,18 @@ class DataTests(RoomTestCase):
                 answer = ada.call(kind, data)
                 self.assertEqual((answer[3], answer[5]), ("invalidData", {"field": field}), kind)
 
+    def test_badMessage(self) -> None:
+        """If a message has wrong data, the error also names its type, as no request of the client does."""
+        self.rooms(TypedRoom)
+        for protocol in (None, MSGPACK):
+            ada = self.joined(protocol=protocol)
+            ada.send("struct", {"x": "1"})
+            ada.send("nix", 1)
+            invalid, unknown = ada.take("error")
+            self.assertEqual(invalid[1:4:2], [None, "invalidData"])
+            self.assertEqual(invalid[5], {"field": "x", "type": "struct"})
+            self.assertEqual(unknown[5], {"field": "type"})
+
     def test_strikes(self) -> None:
         """Three in ten seconds are misuse, not in eleven."""
         self.rooms(TypedRoom)

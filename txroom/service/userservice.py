@@ -77,7 +77,7 @@ class UserService(ConnectionService):
             data: Its data, up to 64 KiB when it is encoded.
             queue: Whether it waits for the user. If not, only those clients get it that are connected now
                 and ask for notifications.
-            limit: The most notifications in the queue, from 1 to 10 000; the oldest are dropped. The queue
+            limit: The most notifications in the queue, from 1 to 10,000; the oldest are dropped. The queue
                 has at most 1 MiB in any case.
             seconds: After how many seconds it expires; `None`: it doesn't.
             once: An idempotency key: a notification with a key that was used for this user within a day is

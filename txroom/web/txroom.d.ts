@@ -101,30 +101,30 @@ export interface Options {
   auth?: unknown | (() => unknown | Promise<unknown>);
   /** The class of the socket; default: `globalThis.WebSocket`. */
   WebSocket?: new (url: any, protocols?: any) => Socket;
-  /** How long a socket may take to open, in milliseconds; default 10 000. */
+  /** How long a socket may take to open, in milliseconds; default 10,000. */
   connectTimeout?: number;
   /**
    * How long joins, resumes, queries and pings may take, in milliseconds, including the time to connect; default
-   * 15 000.
+   * 15,000.
    */
   requestTimeout?: number;
   /**
    * How long a call may take, in milliseconds, including the time without a connection; `call(…, {timeout})`
-   * overrides it; default 15 000.
+   * overrides it; default 15,000.
    */
   callTimeout?: number;
-  /** How long `room.leave()` waits for the server, in milliseconds; default 3 000. */
+  /** How long `room.leave()` waits for the server, in milliseconds; default 3,000. */
   leaveTimeout?: number;
-  /** The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000. */
+  /** The time between two heartbeats, in milliseconds; 0 turns them off; default 25,000. */
   pingInterval?: number;
   /**
    * How long the server may be silent after a heartbeat before the client gives up the connection, in
-   * milliseconds; default 10 000.
+   * milliseconds; default 10,000.
    */
   pingTimeout?: number;
   /**
    * Replaces `pingTimeout`, in milliseconds, for the check that the client makes when the browser comes online, goes
-   * offline or shows the page again; default 3 000.
+   * offline or shows the page again; default 3,000.
    */
   probeTimeout?: number;
   /**
@@ -132,9 +132,9 @@ export interface Options {
    * it is random; default 250.
    */
   minDelay?: number;
-  /** The longest delay in milliseconds, unless the server asks for a longer one; default 10 000. */
+  /** The longest delay in milliseconds, unless the server asks for a longer one; default 10,000. */
   maxDelay?: number;
-  /** How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000. */
+  /** How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5,000. */
   stableAfter?: number;
   /**
    * How many attempts to reconnect may fail in a row before the client gives up; default Infinity. A client that

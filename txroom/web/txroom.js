@@ -109,29 +109,29 @@ export const CloseCode = Object.freeze({
  *   until `requestTimeout` is over, except after a `TxroomError`: then the join fails at once.
  * @property {new (url: any, protocols?: any) => Socket} [WebSocket]
  *   The class of the socket; default: `globalThis.WebSocket`.
- * @property {number} [connectTimeout] How long a socket may take to open, in milliseconds; default 10 000.
+ * @property {number} [connectTimeout] How long a socket may take to open, in milliseconds; default 10,000.
  * @property {number} [requestTimeout]
  *   How long joins, resumes, queries and pings may take, in milliseconds, including the time to connect; default
- *   15 000.
+ *   15,000.
  * @property {number} [callTimeout]
  *   How long a call may take, in milliseconds, including the time without a connection; `call(…, {timeout})`
- *   overrides it; default 15 000.
- * @property {number} [leaveTimeout] How long `room.leave()` waits for the server, in milliseconds; default 3 000.
+ *   overrides it; default 15,000.
+ * @property {number} [leaveTimeout] How long `room.leave()` waits for the server, in milliseconds; default 3,000.
  * @property {number} [pingInterval]
- *   The time between two heartbeats, in milliseconds; 0 turns them off; default 25 000.
+ *   The time between two heartbeats, in milliseconds; 0 turns them off; default 25,000.
  * @property {number} [pingTimeout]
  *   How long the server may be silent after a heartbeat before the client gives up the connection, in
- *   milliseconds; default 10 000.
+ *   milliseconds; default 10,000.
  * @property {number} [probeTimeout]
  *   Replaces `pingTimeout`, in milliseconds, for the check that the client makes when the browser comes online, goes
- *   offline or shows the page again; default 3 000.
+ *   offline or shows the page again; default 3,000.
  * @property {number} [minDelay]
  *   The delay before the first attempt to reconnect, in milliseconds. It doubles with every attempt, and half of
  *   it is random; default 250.
  * @property {number} [maxDelay]
- *   The longest delay in milliseconds, unless the server asks for a longer one; default 10 000.
+ *   The longest delay in milliseconds, unless the server asks for a longer one; default 10,000.
  * @property {number} [stableAfter]
- *   How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5 000.
+ *   How long a connection must be open, in milliseconds, before the next delay is `minDelay` again; default 5,000.
  * @property {number} [maxAttempts]
  *   How many attempts to reconnect may fail in a row before the client gives up; default Infinity. A client that
  *   no txroom server has ever answered gives up after 5 attempts to connect in any case.

@@ -80,6 +80,8 @@ class FrameTests(SynchronousTestCase):
     def test_frames(self) -> None:
         """Messages, bytes, answers, errors and state."""
         fault = {"name": "invalidData", "message": "no number", "code": 4217}
+        inField = {"name": "invalidData", "message": "x: no", "code": 4217}
+        told = b"\x0b\xcd\x79\x10"
         for item, frame in (
             (Message("r", 1, "said", encode("hi")), b"\x0d\xa4said\xa2hi"),
             (Message("r", None, "7", b"\xc0"), b"\x0d\x07"),
@@ -92,7 +94,12 @@ class FrameTests(SynchronousTestCase):
             (Error(5, "r", "notNow", "later"), b"\x16\x05\x01\xa5later"),
             (Error(5, "r", "notNow"), b"\x16\x05\x01\xa6notNow"),
             (Error(5, "r", "notNow", "later", {"in": 5}), b"\x16\x05\x01" + encode({"in": 5})),
-            (Error(None, "r", "unknownType", "no"), b"\x0b\xcd\x79\x10\xa2no"),
+            (Error(None, "r", "unknownType", "no", {"field": "type"}), b"\x0b\xcd\x79\x10\xa2no"),
+            (Error(None, "r", "invalidData", "no", {"field": "x", "type": "go"}), told + b"\xa9go: x: no"),
+            (Error(None, "r", "invalidData", "no", {"field": "", "type": "go"}), told + b"\xa6go: no"),
+            (Error(None, "r", "invalidData", "no", "x"), told + b"\xa2no"),
+            (Error(None, "r", "invalidData", "no", {"field": 1}), told + b"\xa2no"),
+            (Error(5, "r", "invalidData", "no", {"field": "x"}), b"\x16\x05\x02" + encode(inField)),
             (StateFull("r", 3, b"full"), b"\x0efull"),
             (StatePatch("r", 3, 4, b"patch"), b"\x0fpatch"),
         ):

@@ -46,6 +46,10 @@ class Chat(NotingRoom):
     def refuse(self, client: RoomClient) -> None:
         raise RoomError("notNow", "later")
 
+    @message("deny")
+    def deny(self, client: RoomClient) -> None:
+        raise RoomError("handFull", "ten cards at most", {"code": "handFull", "most": 10})
+
     @message("kick")
     def kicked(self, client: RoomClient) -> None:
         client.kick("go")
@@ -66,6 +70,34 @@ class SessionTests(ColyseusTestCase):
         self.assertEqual(self.named("join"), [{"topic": "x"}])
         (client,) = self.room().clients
         self.assertEqual(client.id, player.seat["sessionId"])
+
+    def test_patchFirst(self) -> None:
+        """What is broadcast after `patch` comes after the patch, like `afterNextPatch` of Colyseus."""
+        self.rooms(Pool)
+        ada, bob = self.colyseus(), self.joined()
+        bob.take()
+        for title in "ab":
+            self.room().state.title = title
+            self.room().patch()
+            self.room().broadcast("changed", title)
+            self.settle()
+            self.assertEqual([each[0] for each in ada.take()], [Kind.ROOM_STATE_PATCH, Kind.ROOM_DATA])
+
+    def test_rejected(self) -> None:
+        """The reason of a rejected request is the details, as it is what Colyseus's `ctx.reject` gets."""
+        self.rooms(Chat)
+        ada = self.colyseus()
+        ada.request(1, "deny")
+        self.assertEqual(ada.take(), [b"\x16\x01\x01" + encode({"code": "handFull", "most": 10})])
+
+    def test_wrongData(self) -> None:
+        """The text of the error for a message with wrong data names the type and the field."""
+        self.rooms(Chat)
+        ada = self.colyseus()
+        ada.send("add", [1, "x"])
+        (error,) = ada.take(Kind.ERROR)
+        self.assertEqual(error[:4], b"\xcd\x79\x10\xd9")
+        self.assertEqual(error[5:].decode(), "add: [1]: Expected `int`, got `str`")
 
     def test_both(self) -> None:
         """Clients of both systems are in one room."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ...core.codes import ErrorCode
 from ...core.message import Prepared
 from ...protocol import payload
 from ...protocol.errors import BadFrame
@@ -125,7 +126,7 @@ def _reply(item: Reply) -> bytes | None:
 def _error(item: Error) -> bytes | None:
     if item.ref is not None and item.ref < 0:
         return None
-    message = (item.message or item.code)[:_MAX_TEXT]
+    message = (_placeOf(item) + (item.message or item.code))[:_MAX_TEXT]
     code = errorCode(item.code)
     if item.ref is None:
         return bytes((Kind.ERROR,)) + integer(code) + text(message)
@@ -134,6 +135,14 @@ def _error(item: Error) -> bytes | None:
         return _response(item.ref, Status.ERROR, payload.encodeMessagePack(fault))
     reason: Any = message if item.details is None else item.details
     return _response(item.ref, Status.REJECTED, forBrowsers(payload.encodeMessagePack(reason)))
+
+
+def _placeOf(item: Error) -> str:
+    """Return which message has wrong data, if it is no request, and in which field, as the head of a text."""
+    if item.code != ErrorCode.INVALID_DATA or not isinstance(item.details, dict):
+        return ""
+    places = (item.details.get(name) for name in ("type", "field"))
+    return "".join(f"{each}: " for each in places if each and isinstance(each, str))
 
 
 def _response(ref: int, status: Status, data: bytes) -> bytes:

@@ -352,7 +352,8 @@ class Inbox(Acks):
                 ref, link = member.returnRefs.pop(n, (ref, link))
         answer: Reply | Error | None = None
         if isinstance(result, RoomError):
-            answer = Error(ref, self._id, result.code, result.message, result.details)
+            details = result.details if ref is not None else _detailsOf(result, frame.type)
+            answer = Error(ref, self._id, result.code, result.message, details)
         elif ref is not None:
             answer = self._replyOf(member, frame, ref, result)
         if n is not None:
@@ -428,3 +429,8 @@ class Inbox(Acks):
         else:
             member.waitingSize += len(frame.data)
             member.mailbox.post(self._handleLate, member, frame, isJSON, member.link)
+
+
+def _detailsOf(error: RoomError, type: str) -> Any:
+    """Return the details of an error for a message; no request of the client says which type it had."""
+    return {**error.details, "type": type} if isinstance(error, InvalidData) and type else error.details
