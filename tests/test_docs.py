@@ -1108,7 +1108,7 @@ class BrowserClientTests(DocsTestCase):
         self.assertIn("pingInterval", known)
         for name, default, *_ in self.section("Options"):
             if name in known:
-                number = f"{int(known[name]):,}".replace(",", " ")
+                number = f"{int(known[name]):,}"
                 self.assertRegex(default, rf"^{number} (ms|frames|bytes)$", name)
 
     def test_events(self) -> None:
