@@ -36,7 +36,9 @@ class DocumentTests(AdminCase):
             for method, operation in operations.items():
                 names.append(operation["operationId"])
                 role = "manage" if method != "get" and "query" not in path else "read"
-                self.assertEqual(operation["description"], f"Needs the role `{role}`.")
+                needs, _, isShort = operation["description"].partition(". ")
+                self.assertEqual(needs.rstrip("."), f"Needs the role `{role}`")
+                self.assertEqual("The same as `notify`" in isShort, "/v1/" not in path)
                 self.assertIn("401", operation["responses"])
                 hasKey = any(each["in"] == "header" for each in operation["parameters"])
                 takesKey = role == "manage" and operation["operationId"] != "notifyAll"

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.parse import urlencode
 
@@ -30,11 +31,13 @@ PAGE = ROOT / "docs" / "howto" / "http-api.rst"
 
 
 @contextmanager
-def serving(tmp_path: Path, *admins: str) -> Iterator[Launched]:
-    """The demo, with these admin listeners."""
+def serving(tmp_path: Path, *admins: str, app: str = "") -> Iterator[Launched]:
+    """The demo, or an app in `tmp_path`, with these admin listeners."""
     secret = tmp_path / "secret"
     secret.write_text(TOKEN)
     options = [each for where in admins for each in ("--admin", where)]
+    if app:
+        options += ["--app", app]
     with launched(("twistd", "-n"), *options, "--admin-token-file", str(secret), cwd=tmp_path) as server:
         server.ready()
         yield server
@@ -138,7 +141,10 @@ def test_curl(tmp_path: Path) -> None:
     """Every command of the documentation works."""
     requires("curl")
     port = freePort()
-    with serving(tmp_path, str(port), f"unix:{tmp_path / 'admin.sock'}"):
+    program = re.search(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", PAGE.read_text())
+    assert program is not None
+    (tmp_path / "chat.py").write_text(dedent(program[1]))
+    with serving(tmp_path, str(port), f"unix:{tmp_path / 'admin.sock'}", app="chat:makeServer"):
         room = asked(HTTPConnection("127.0.0.1", port), "POST", "/api/v1/rooms", {"name": "chat"})[1]["room"]
         found = commands()
         assert len(found) >= 10
@@ -159,6 +165,7 @@ def test_curl(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert '{"offset":1}' in done.stdout
         assert '"type":"news"' in done.stdout  # of the follower
+        assert '{"seat":"' in done.stdout
 
 
 DJANGO = """

@@ -96,6 +96,7 @@ def test_javascript(tmp_path: Path) -> None:
         folder = tmp_path / "operators"
         shutil.copy(ROOT / "txroom" / "web" / "txroom.js", folder)
         (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+        (folder / "package.json").write_text('{"type": "module"}')  # what `npm pkg set type=module` writes
 
         def printed(name: str) -> list[Any]:
             done = subprocess.run(
@@ -106,6 +107,7 @@ def test_javascript(tmp_path: Path) -> None:
                 timeout=PATIENCE,
             )
             assert done.returncode == 0, done.stdout + done.stderr
+            assert "Warning" not in done.stderr
             return [json.loads(each) for each in done.stdout.splitlines()]
 
         before, bob, after = printed("own.mjs")

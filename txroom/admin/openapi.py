@@ -77,7 +77,7 @@ def _operation(route: Route, byType: dict[Any, Any], query: dict[str, Any] | Non
     described: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "description": f"Needs the role `{route.role}`.",
+        "description": f"Needs the role `{route.role}`.{_shortOf(route)}",
         "tags": [next(each for each in route.segments if each not in ("api", "v1"))],
         "parameters": [*_pathParameters(route), *_queryParameters(query or {}), *_keyParameter(route)],
         "responses": _answers(route, byType),
@@ -88,6 +88,13 @@ def _operation(route: Route, byType: dict[Any, Any], query: dict[str, Any] | Non
             "content": {"application/json": {"schema": byType[route.body]}},
         }
     return described
+
+
+def _shortOf(route: Route) -> str:
+    """Say why there is a second path of the same request, without the version."""
+    if not route.shortFor:
+        return ""
+    return f" The same as `{route.shortFor}`; examples for verb, a library for servers, use this path."
 
 
 def _pathParameters(route: Route) -> list[dict[str, Any]]:

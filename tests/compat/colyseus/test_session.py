@@ -48,7 +48,7 @@ class Chat(NotingRoom):
 
     @message("deny")
     def deny(self, client: RoomClient) -> None:
-        raise RoomError("handFull", "ten cards at most", {"code": "handFull", "most": 10})
+        raise RoomError("tooMany", "ten cards at most", {"code": "tooMany", "most": 10})
 
     @message("kick")
     def kicked(self, client: RoomClient) -> None:
@@ -88,7 +88,7 @@ class SessionTests(ColyseusTestCase):
         self.rooms(Chat)
         ada = self.colyseus()
         ada.request(1, "deny")
-        self.assertEqual(ada.take(), [b"\x16\x01\x01" + encode({"code": "handFull", "most": 10})])
+        self.assertEqual(ada.take(), [b"\x16\x01\x01" + encode({"code": "tooMany", "most": 10})])
 
     def test_wrongData(self) -> None:
         """The text of the error for a message with wrong data names the type and the field."""
