@@ -474,14 +474,14 @@ class Store:
             times.append(b"%d" % now)
             isRecent = abs(now - until) < 60000
             if len(times) >= 3 or isRecent:
-                level = min(level + 1, 7) if isRecent else 0
-                until = now + 30000 * 2**level
+                level = min(level + 1, 4) if isRecent else 0
+                until = now + min(30000 * 2**level, 300_000)
                 times = []
             self.doHSET(
                 fields, b"counted", token, b"died", b" ".join(times), b"level", level, b"until", until
             )  # fmt: skip
         left = until - now
-        return left if 0 < left <= 30000 * 2**7 else None
+        return left if 0 < left <= 300_000 else None
 
     def runRelease(self, keys: Any, args: Any) -> Any:
         fields, log, grave = keys

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.engine.redis.adoption import BATCH, INTERVAL, LOOK, PATIENCE, Adoption, rankOf
@@ -30,6 +31,8 @@ class Stub:
         #: The rooms without a listing.
         self.rooms: list[str] = []
         self.reads = 0
+        #: The rooms that nobody may have.
+        self.refused: set[str] = set()
         self.onFound: Any = None
 
     def read(self) -> None:
@@ -58,6 +61,8 @@ class Stub:
     def take(self, room: str, place: Any, isAsked: bool = True) -> Deferred[bool]:
         assert not isAsked
         self.taken.append(room)
+        if room in self.refused:
+            return succeed(False)
         self.index.remove(room)
         self.rooms = [each for each in self.rooms if each != room]
         return succeed(True)
@@ -156,6 +161,21 @@ class AdoptionTests(SynchronousTestCase):
         self.stub.held.clear()
         self.clock.advance(LOOK)
         self.assertEqual(self.stub.taken, ["a0"])
+        self.adoption.stop()
+
+    def test_logged(self) -> None:
+        """It is logged how many rooms were taken, when that is known; nothing if none was."""
+        self.adoption.start()
+        self.rooms("a", 5)
+        self.rooms("b", 1)
+        self.stub.refused = {"a0", "b0"}
+        with capturedLogs() as events:
+            self.adoption.nodeGone("a")
+            self.adoption.nodeGone("b")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["node a is gone; rooms that this node has taken: 4"],
+        )
         self.adoption.stop()
 
     def test_notOrphaned(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.case import fired
@@ -197,6 +198,21 @@ class OwningTests(SynchronousTestCase):
         self.assertTrue(self.owning.isQuarantined("r"))
         self.clock.advance(1)
         self.assertFalse(self.owning.isQuarantined("r"))
+
+    def test_quarantineLogged(self) -> None:
+        """That a room waits is logged once with its name, and at the level debug when it waits again."""
+        with capturedLogs() as events:
+            for seconds in (30, 60, 120):
+                self.take()
+                self.journals.answers[-1].errback(Quarantined(seconds))
+                self.clock.advance(seconds)
+        self.assertEqual(
+            formatEvent(events[0]),
+            "room r ('chat'): its owners have died too often; nobody takes it for 30 seconds",
+        )
+        self.assertEqual(
+            [event["log_level"] for event in events], [LogLevel.error, LogLevel.debug, LogLevel.debug]
+        )
 
     def test_neverOpen(self) -> None:
         """A room that was never open is deleted."""

@@ -14,7 +14,7 @@ listings; `unlisted` finds the rooms that have none.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
@@ -74,7 +74,11 @@ class Adoption:
         self.takersOf: Callable[[Iterable[str]], Sequence[str]] = tuple
         unlisted.onFound = self._takeUnlisted
         self._waiting: deque[str] = deque()
-        self._known: set[str] = set()
+        #: The rooms that wait or are being taken, each with the node that is gone; empty: it isn't known.
+        self._known: dict[str, str] = {}
+        #: How many of the rooms of a node are still to be taken, and how many have been.
+        self._left: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
         #: The rooms of nodes that are gone, and since when this node knows that.
         self._since: dict[str, float] = {}
         self._running = 0
@@ -100,6 +104,8 @@ class Adoption:
         self._isStarted = False
         self._waiting.clear()
         self._known.clear()
+        self._left.clear()
+        self._done.clear()
         for call in self._calls.values():
             call.cancel()
         self._calls.clear()
@@ -138,10 +144,7 @@ class Adoption:
         self._take(self._due(self._unlisted.rooms))
 
     def _takeFrom(self, node: str) -> None:
-        rooms = self._finder.index.roomsOf(node)
-        count = self._take(self._due(rooms))
-        if count:
-            self._log.info("node {gone} is gone; rooms that this node takes: {count}", gone=node, count=count)
+        self._take(self._due(self._finder.index.roomsOf(node)), node)
 
     def _due(self, rooms: Sequence[str]) -> list[str]:
         """Return the rooms that this node has to take now."""
@@ -153,17 +156,17 @@ class Adoption:
             if now - self._since.setdefault(room, now) >= patience * rankOf(self._node, room, others)
         ]
 
-    def _take(self, rooms: Iterable[str]) -> int:
-        """Take rooms over, one after another, and return how many that are."""
+    def _take(self, rooms: Iterable[str], gone: str = "") -> None:
+        """Take rooms over, one after another; `gone` is the node that had them."""
         new = []
         if self._isStarted:
             isHeldBack = self._owning.isQuarantined
             new = [room for room in rooms if not (room in self._known or isHeldBack(room))]
         if new:
             self._waiting.extend(new)
-            self._known.update(new)
+            self._known.update(dict.fromkeys(new, gone))
+            self._left[gone] += len(new)
             self._work()
-        return len(new)
 
     # -- one after another
 
@@ -180,18 +183,34 @@ class Adoption:
         if self._waiting:
             self._later(INTERVAL, self._work)
 
-    async def _adopt(self, room: str) -> None:
+    async def _adopt(self, room: str) -> bool:
+        """Take a room over if no node has it, and return whether this node has."""
         place = await self._locator.ask(room)
         if isinstance(place, Orphan):
-            await self._owning.take(room, place, isAsked=False)
-        elif place is not Where.UNKNOWN:
+            return await self._owning.take(room, place, isAsked=False)
+        if place is not Where.UNKNOWN:
             self._unlisted.forget(room)
+        return False
 
     def _adopted(self, result: object, room: str) -> None:
         if isinstance(result, Failure):
             self._log.failure("room {room} could not be taken over", result, room=room)
         self._running -= 1
-        self._known.discard(room)
+        gone = self._known.pop(room, None)
+        if gone is not None:
+            self._left[gone] -= 1
+            self._done[gone] += result is True
+            if not self._left[gone]:
+                self._tookAll(gone)
+
+    def _tookAll(self, gone: str) -> None:
+        """None of the rooms of a node is left: say how many are here now."""
+        del self._left[gone]
+        count = self._done.pop(gone)
+        if gone and count:
+            self._log.info(
+                "node {gone} is gone; rooms that this node has taken: {count}", gone=gone, count=count
+            )
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         def run() -> None:

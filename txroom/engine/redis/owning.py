@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from ...core.codes import ErrorCode
@@ -262,10 +262,13 @@ class Owning:
         if isinstance(result, Failure):
             error = result.value
             if isinstance(error, Quarantined):
-                self._stranded.quarantined(room, orphan.application, orphan.name, error.seconds)
-                self._log.error(
-                    "room {room}: its owners have died too often; nobody takes it for {seconds:.0f} seconds",
+                isNews = self._stranded.quarantined(room, orphan.application, orphan.name, error.seconds)
+                self._log.emit(
+                    LogLevel.error if isNews else LogLevel.debug,
+                    "room {room} ({name!r}): its owners have died too often; nobody takes it for "
+                    "{seconds:.0f} seconds",
                     room=room,
+                    name=orphan.name,
                     seconds=error.seconds,
                 )
             elif isinstance(error, Unreadable):

@@ -27,6 +27,8 @@ from .scripts import Scripts
 
 #: The pause after the first failure, in seconds. Each is twice as long as the one before, up to `LONGEST`.
 SHORTEST, LONGEST = 5.0, 300.0
+#: Why a room is stranded that nobody may have for a while.
+DIED = "its owners have died too often"
 
 
 @attrs.define
@@ -105,11 +107,17 @@ class StrandedRooms:
         self.onFailed(room)
         return known.count == 1
 
-    def quarantined(self, room: str, application: str, name: str, seconds: float) -> None:
-        """The owners of a room have died too often, so Redis lets nobody have it for so many seconds."""
-        known = self._note(room, application, name, "its owners have died too often")
+    def quarantined(self, room: str, application: str, name: str, seconds: float) -> bool:
+        """
+        The owners of a room have died too often, so Redis lets nobody have it for so many seconds. Returns
+        whether that is news.
+        """
+        before = self._rooms.get(room)
+        isNews = before is None or before.why != DIED
+        known = self._note(room, application, name, DIED)
         known.until = self._clock.seconds() + seconds
         self.onFailed(room)
+        return isNews
 
     def _note(self, room: str, application: str, name: str, why: str) -> _Failures:
         known = self._rooms.setdefault(room, _Failures(application, name, why))

@@ -20,6 +20,7 @@
 -- Returns {1, generation, epoch, isNew} to the new owner, {0} if there is another one, or the room has
 -- ended, {-1, milliseconds} if owners of the room have died too often: the caller has to wait so long, and
 -- {-2, version} if the room has data of a version that is no neighbour of the caller's.
+local longest = 300000 -- nobody has to wait for longer, in milliseconds
 local room = redis.call('HMGET', KEYS[1], 'tok', 'epoch', 'run', 'gen', 'v')
 local token = room[1] or ''
 if token == ARGV[2] then return {1, tonumber(room[4]), room[2], 0} end
@@ -42,15 +43,15 @@ if ARGV[7] == '1' then
     table.insert(times, string.format('%.0f', now))
     local isRecent = math.abs(now - until_) < 60000
     if #times >= 3 or isRecent then
-      level = isRecent and math.min(level + 1, 7) or 0
-      until_ = now + 30000 * 2 ^ level
+      level = isRecent and math.min(level + 1, 4) or 0
+      until_ = now + math.min(30000 * 2 ^ level, longest)
       times = {}
     end
     redis.call('HSET', KEYS[1], 'counted', token, 'died', table.concat(times, ' '),
       'level', level, 'until', string.format('%.0f', until_))
   end
   local left = until_ - now
-  if left > 0 and left <= 30000 * 2 ^ 7 then return {-1, left} end
+  if left > 0 and left <= longest then return {-1, left} end
 end
 local epoch, isNew = room[2], 0
 if not epoch or (room[3] ~= ARGV[5] and ARGV[6] ~= '1') then epoch = ARGV[4] end
