@@ -11,6 +11,8 @@ from txroom.testing import JoinedRoom
 class MovementTests(DocsTestCase):
     def setUp(self) -> None:
         self.arena = self.load("arena", "movement")
+        self.starts: list[int] = []
+        self.patch(self.arena, "randint", lambda low, high: self.starts.pop(0) if self.starts else low)
         self.server = self.harness(self.arena.makeServer)
 
     def join(self) -> JoinedRoom:
@@ -40,6 +42,13 @@ class MovementTests(DocsTestCase):
         for _ in range(8):
             room.send("move", {"direction": -100})
         room.until(lambda state: state.players[room.member].x == 23.0)
+
+    def test_starts(self) -> None:
+        """Players start at random places of the line."""
+        self.starts = [100, 37]
+        rooms = [self.join() for _ in range(3)]
+        rooms[0].until(lambda state: len(state.players) == 3)
+        self.assertEqual([player.x for player in rooms[0].state.players.values()], [100.0, 37.0, 0.0])
 
     def test_compensation(self) -> None:
         """A shot hits where the shooter saw the other, and not where the other is by now."""

@@ -152,7 +152,7 @@ export interface Options {
    */
   maxBuffered?: number;
   /**
-   * The largest frame that the client sends, in bytes; default 1 048 576. Set it to the server's `maxPayload`,
+   * The largest frame that the client sends, in bytes; default 1,048,576. Set it to the server's `maxPayload`,
    * because the server closes the connection after a larger frame.
    */
   maxPayload?: number;

@@ -142,7 +142,7 @@ export const CloseCode = Object.freeze({
  *   How many frames of a room the client queues while the room is away or the window is full. When the queue is
  *   full, `send` throws "unavailable" or "rateLimited"; default 256.
  * @property {number} [maxPayload]
- *   The largest frame that the client sends, in bytes; default 1 048 576. Set it to the server's `maxPayload`,
+ *   The largest frame that the client sends, in bytes; default 1,048,576. Set it to the server's `maxPayload`,
  *   because the server closes the connection after a larger frame.
  * @property {string | null} [device]
  *   The id of the device for the user's notifications, 1 to 64 characters; null means that there is none. Default: an

@@ -2,6 +2,7 @@
 
 from collections import deque
 from pathlib import Path
+from random import randint
 
 import msgspec
 from twisted.web.static import Data
@@ -71,7 +72,8 @@ class Arena(Room):
         self.past.add(0.0, self.state.players)
 
     def onJoin(self, client, options):
-        self.state.players[client.id] = Player()
+        start = randint(0, round(LENGTH))
+        self.state.players[client.id] = Player(x=start)
 
     def onLeave(self, client, reason):
         del self.state.players[client.id]
