@@ -152,6 +152,7 @@ class SiteTests(AdminCase):
             self.assertEqual(self.ask("GET", ROOMS, host=host).status, 200, host)
         for host in ("evil.example", "admin.example.evil.example", "ours.example", "", "127.0.0.1.nip.io"):
             self.assertEqual(self.refusal("GET", ROOMS, host=host), (421, "Host"), host)
+        self.assertIn("--admin-host", self.ask("GET", ROOMS, host="evil.example").json["detail"])
         none = request("GET", ROOMS).replace(b"Host: localhost\r\n", b"")
         self.assertEqual(answerOf(self.connect(none).output).status, 421)
 

@@ -224,9 +224,21 @@ class RoomTests(RoomsCase):
             for path in (ROOMS, f"{ROOMS}/{room}/lock"):
                 refused = self.refusal("POST", path, {"name": "chat"}, Content_Type=kind)
                 self.assertEqual(refused, (415, "Content-Type"), kind)
-        self.assertEqual(self.refusal("POST", f"{ROOMS}/{room}/lock"), (415, "Content-Type"))
         answer = self.ask("POST", f"{ROOMS}/{room}/lock", {}, Content_Type="Application/JSON; charset=utf-8")
         self.assertEqual(answer.status, 204)
+
+    def test_empty(self) -> None:
+        """A body all of whose fields are optional may be empty, or missing; another one may not."""
+        self.start()
+        room = self.create()
+        for more in ({}, {"Content_Type": "application/json"}):
+            self.assertEqual(self.ask("POST", f"{ROOMS}/{room}/lock", **more).status, 204)
+            answer = self.ask("POST", ROOMS, **more)
+            self.assertEqual((answer.status, answer.json["detail"]), (400, "the body is empty"))
+        refused = self.refusal("POST", f"{ROOMS}/{room}/lock", Content_Type="text/plain")
+        self.assertEqual(refused, (415, "Content-Type"))
+        refused = self.refusal("POST", f"{ROOMS}/{room}/lock", Origin="http://evil.example")
+        self.assertEqual(refused, (403, "Origin"))
 
     def test_changes(self) -> None:
         """A room is locked, hidden, described and ended."""

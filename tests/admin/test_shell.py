@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import redirect_stderr
+from datetime import datetime
 from io import StringIO
 from typing import Any
 
@@ -10,10 +12,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.admin.rpccase import READ, TOKEN, RpcCase
-from txroom.admin.__main__ import isSafe, targetOf
+from txroom.admin.__main__ import isSafe, main, targetOf
 from txroom.admin.shell import Shell
 from txroom.admin.shellcalls import Method, Mistake, Parameter, argumentsOf, find, help
-from txroom.admin.shelltables import table, textOf
+from txroom.admin.shelltables import table, textOf, timed
 
 
 def method(name: str, *params: Parameter, role: str = "read") -> Method:
@@ -129,6 +131,16 @@ class TestTables(SynchronousTestCase):
         ):
             self.assertEqual(textOf(answer), text)
 
+    def test_times(self) -> None:
+        """Times are shown as times of day, and not in seconds since 1970."""
+        now = datetime(2026, 11, 30, 12, 26, 44, 352000)
+        text = textOf({"entries": [{"offset": 1, "at": now.timestamp()}]})
+        self.assertEqual(text.split(), ["offset", "at", "1", "2026-11-30", "12:26:44"])
+        self.assertEqual(textOf({"startedAt": now.timestamp()}), "startedAt  2026-11-30 12:26:44")
+        for at in (5.5, 1e300, "soon", None):
+            self.assertEqual(timed("at", at), at)
+        self.assertEqual(timed("format", 2e9), 2e9)
+
     def test_escaped(self) -> None:
         """What clients have written can't command the terminal."""
         nasty = "\x1b[2J\r\n\x9b2J\u202e\ud800"
@@ -138,6 +150,13 @@ class TestTables(SynchronousTestCase):
 
 
 class TestTargets(SynchronousTestCase):
+    def test_missing(self) -> None:
+        """Only the URL is required."""
+        errors = StringIO()
+        with redirect_stderr(errors), self.assertRaises(SystemExit):
+            main([])
+        self.assertTrue(errors.getvalue().endswith("the following arguments are required: url\n"))
+
     def test_targets(self) -> None:
         for given, url, endpoint in (
             ("9000", "http://127.0.0.1:9000/rpc", None),
@@ -199,7 +218,19 @@ class TestShell(RpcCase):
         self.sample.count = -1
         self.assertIn("unavailable: below zero", self.run_("count", status=1))
         self.assertIn("forbidden", self.run_("sample.add", token=READ, status=1))
-        self.assertIn("unauthorized", self.run_("count", token="x" * 32, status=1))
+        said = self.run_("count", token="x" * 32, status=1).splitlines()[-1]
+        expected = "unauthorized: the secret is wrong: check TXROOM_ADMIN_TOKEN, or give --token-file"
+        self.assertEqual(said, f"txroom.admin: {expected}")
+
+    def test_noSecret(self) -> None:
+        """Who has given no secret is told how to give it."""
+        client = self.client("", maxAttempts=0)
+        shell = Shell(client.client, self.out, self.errors, False, hasSecret=False)
+        running = Deferred.fromCoroutine(shell.run(["count"]))
+        self.harness.advance(0.5)
+        self.assertEqual(self.successResultOf(running), 1)
+        expected = "the server needs a secret: set TXROOM_ADMIN_TOKEN, or give --token-file"
+        self.assertEqual(self.errors.getvalue(), f"txroom.admin: unauthorized: {expected}\n")
 
     def test_watch(self) -> None:
         """A watch prints each answer, and goes on when the connection or the membership is lost."""

@@ -16,10 +16,9 @@ from twisted.internet.task import react
 from ..client import Client
 from ..core.origin import isLocalHost
 from .calls import TIMEOUT
-from .shell import Shell
+from .shell import TOKEN, Shell
 from .sockets import PATH
 
-_TOKEN = "TXROOM_ADMIN_TOKEN"
 _DESCRIPTION = f"""\
 Make a call of the RPC interface of a server's admin listener, and print its answer.
 
@@ -30,7 +29,7 @@ Make a call of the RPC interface of a server's admin listener, and print its ans
   python -m txroom.admin 9000 room ID                look into a room (rooms.get)
   python -m txroom.admin unix:/run/chat/admin.sock kick ID userId=ada
 
-The secret is that of {_TOKEN} in the environment, or in the file that --token-file names."""
+The secret is that of {TOKEN} in the environment, or in the file that --token-file names."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +52,8 @@ async def _run(reactor: Any, given: Namespace) -> None:
         maxAttempts=None if watches else 0,
     )
     try:
-        status = await Shell(client, sys.stdout, sys.stderr, given.json).run(given.words, given.watch)
+        shell = Shell(client, sys.stdout, sys.stderr, given.json, hasSecret=bool(given.token))
+        status = await shell.run(given.words, given.watch)
     except BrokenPipeError:  # the program that reads, such as head, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
@@ -68,7 +68,10 @@ def _parsed(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "url", help="the admin listener: a port of this machine, http://..., https://..., or unix:/path"
     )
-    parser.add_argument("words", nargs="*", metavar="call", help="the call, and its arguments: name=value")
+    # Without a default, it would be said to be required.
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="call", help="the call, and its arguments: name=value"
+    )
     parser.add_argument("--json", action="store_true", help="print the answer in JSON")
     parser.add_argument(
         "--watch",
@@ -80,7 +83,7 @@ def _parsed(arguments: Sequence[str] | None) -> Namespace:
     )
     parser.add_argument("--token-file", metavar="FILE", help="the file with the secret")
     given = parser.parse_intermixed_args(arguments)
-    given.token = os.environ.get(_TOKEN, "")
+    given.token = os.environ.get(TOKEN, "")
     if given.token_file is not None:
         try:
             with open(given.token_file, encoding="ascii") as file:

@@ -27,7 +27,7 @@ from .keys import onceOf
 from .logs import encode
 from .problems import Problem, problemOf, problemOfField
 from .refusing import refuse
-from .routes import Call, Route, Routes
+from .routes import Call, Route, Routes, isOptional
 
 JSON = "application/json"
 _SEE_LOG = "the log of the server says more"
@@ -108,10 +108,14 @@ class Api(Resource):
                 raise Problem(400, "takes no body")
             return None
         kinds = valuesOf(request.requestHeaders, "Content-Type")
+        if not data and not kinds:
+            kinds = [JSON]  # no page of another site sends such a request: it would have the header Origin
         if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != JSON:
             raise Problem(415, f"the body must be {JSON}", field="Content-Type")
+        if not data and not isOptional(route.body):
+            raise Problem(400, "the body is empty")
         try:
-            return self._decoders[route.body].decode(data)
+            return self._decoders[route.body].decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise problemOfField(error) from None
 

@@ -198,7 +198,9 @@ class Guard:
         isAny = self._isUnix and port is None and "." not in name and not origins
         if not isAny and not self._isOurs(host):
             self._note("host", request, address)
-            raise Problem(421, "this name of the listener isn't in its allowedHosts", field="Host")
+            raise Problem(
+                421, "this name of the listener isn't in its allowedHosts (--admin-host)", field="Host"
+            )
         for origin in origins:
             isSecure = not request.isSecure() or origin.lower().startswith("https:")
             if not isSecure or not isSameOrigin(origin, host):

@@ -13,7 +13,7 @@ import msgspec
 from .guard import BURST, RATE
 from .keys import HEADER
 from .problems import ProblemBody
-from .routes import MOST_ID, Call, Route
+from .routes import MOST_ID, Call, Route, isOptional
 from .secrets import Role
 from .site import MOST_BODY
 
@@ -84,7 +84,7 @@ def _operation(route: Route, byType: dict[Any, Any], query: dict[str, Any] | Non
     }
     if route.body is not None:
         described["requestBody"] = {
-            "required": True,
+            "required": not isOptional(route.body),
             "content": {"application/json": {"schema": byType[route.body]}},
         }
     return described

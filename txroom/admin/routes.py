@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import attrs
 from msgspec import Struct
+from msgspec.structs import fields
 from twisted.web.http_headers import Headers
 
 from ..rooms.contract.asks import Once
@@ -33,6 +34,11 @@ class Call(NamedTuple):
     headers: Headers
     #: Its idempotency key, if it has one.
     once: Once | None = None
+
+
+def isOptional(body: type[Struct]) -> bool:
+    """Return whether no field of a body is required, so that the body may be empty."""
+    return not any(each.required for each in fields(body))
 
 
 @attrs.frozen(kw_only=True)

@@ -21,6 +21,8 @@ from .shelltables import shown, table, textOf
 
 #: The word that asks for the description of a call.
 HELP = "help"
+#: The name of the environment variable with the secret.
+TOKEN = "TXROOM_ADMIN_TOKEN"
 #: Clears a terminal.
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 
@@ -34,13 +36,23 @@ class Shell:
         out: Where answers are written.
         errors: Where errors are written.
         isJSON: Whether answers are written in JSON, and not as tables.
+        hasSecret: Whether the client sends a secret.
     """
 
-    def __init__(self, client: BaseClient[Room], out: TextIO, errors: TextIO, isJSON: bool) -> None:
+    def __init__(
+        self,
+        client: BaseClient[Room],
+        out: TextIO,
+        errors: TextIO,
+        isJSON: bool,
+        *,
+        hasSecret: bool = True,
+    ) -> None:
         self._client = client
         self._out = out
         self._errors = errors
         self._isJSON = isJSON
+        self._hasSecret = hasSecret
 
     async def run(self, words: Sequence[str], every: float | None = None) -> int:
         """
@@ -54,7 +66,7 @@ class Shell:
             The status with which the program exits: 0, 1 for an error of the server, 2 for a wrong command.
         """
         try:
-            room = await self._client.joinOrCreate(NAME)
+            room = await self._join()
             methods = methodsOf(await room.call("rpc.discover"))
             if not words:
                 self._list(methods)
@@ -75,6 +87,16 @@ class Shell:
         finally:
             await self._client.close()
         return 0
+
+    async def _join(self) -> Room:
+        """Join the room of the interface. Raises `RoomError`, which says what to do if a secret is needed."""
+        try:
+            return await self._client.joinOrCreate(NAME)
+        except RoomError as error:
+            if error.code != ErrorCode.UNAUTHORIZED or "HTTP 401" not in error.message:
+                raise
+            what = "the secret is wrong: check" if self._hasSecret else "the server needs a secret: set"
+            raise RoomError(error.code, f"{what} {TOKEN}, or give --token-file") from None
 
     def _list(self, methods: Mapping[str, Method]) -> None:
         rows = [{"call": each.name, "role": each.role, "": each.summary} for each in methods.values()]

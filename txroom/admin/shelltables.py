@@ -7,10 +7,13 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 #: The widest column of a table, in characters.
 WIDEST = 40
+#: Numbers with such a name that are greater than this are seconds since 1970, and not those since a start.
+_TIMES, _FIRST_TIME = ("at", "At"), 1e9
 
 
 def textOf(answer: Any) -> str:
@@ -37,7 +40,7 @@ def table(rows: Sequence[Mapping[str, Any]], widest: int | None = WIDEST) -> str
     """Return a table of mappings, with a column for each name that one of them has."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[shown(name) for name in names]]
-    cells += [[_cell(row.get(name), widest) for name in names] for row in rows]
+    cells += [[_cell(timed(name, row.get(name)), widest) for name in names] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     isNumber = [all(_isNumber(row.get(name)) for row in rows) for name in names]
     return "\n".join(_row(each, widths, isNumber) for each in cells)
@@ -45,11 +48,20 @@ def table(rows: Sequence[Mapping[str, Any]], widest: int | None = WIDEST) -> str
 
 def lines(answer: Mapping[str, Any]) -> str:
     """Return a line for each name of a mapping."""
-    names = [shown(name) for name in answer]
-    width = max(map(_width, names))
+    width = max(_width(shown(name)) for name in answer)
     return "\n".join(
-        f"{_padded(name, width)}  {shown(value)}" for name, value in zip(names, answer.values(), strict=True)
+        f"{_padded(shown(name), width)}  {shown(timed(name, value))}" for name, value in answer.items()
     )
+
+
+def timed(name: str, value: Any) -> Any:
+    """Return a time of day as a text, in the time zone of this machine; any other value as it is."""
+    if not (name == _TIMES[0] or name.endswith(_TIMES[1])) or not isinstance(value, int | float):
+        return value
+    try:
+        return f"{datetime.fromtimestamp(value):%Y-%m-%d %H:%M:%S}" if value > _FIRST_TIME else value
+    except (ValueError, OverflowError, OSError):
+        return value
 
 
 def shown(value: Any) -> str:
