@@ -18,6 +18,7 @@ from txroom.admin.calls import RpcCall
 from txroom.rooms.contract.nodes import StrandedRoom
 from txroom.rooms.contract.records import Entry
 from txroom.service.operating import stuckrooms
+from txroom.state import List, State, private
 
 
 class Move(Struct):
@@ -26,14 +27,26 @@ class Move(Struct):
     x: int
 
 
+class Hand(State):
+    cards: List[int]
+
+
+class Board(State):
+    turn: str = "white"
+    secret: Hand | None = private()
+
+
 class Game(Chat):
     """A game that operators can look into."""
+
+    state: Board
 
     gate: Deferred[Any]
     history = History(limit=10, onJoin=1)
 
     def onCreate(self, options: Any) -> None:
         self.setMetadata({"title": "Chess for two"})
+        self.state.secret = Hand(cards=[3])
 
     def inspect(self) -> Any:
         return {"turn": 7}
@@ -167,11 +180,15 @@ class RoomCallsTests(CallsTestCase):
         self.assertEqual((report["room"], report["node"]), (client.id, self.nodeId(self.second)))
         self.assertEqual((report["stage"], report["filters"]), ("open", {"mode": "b"}))
         self.assertEqual((report["inspect"], report["inspectError"]), ({"turn": 7}, ""))
+        self.assertEqual((report["state"], report["isStateCut"]), ({"turn": "white"}, False))
         self.assertEqual((report["members"], report["connected"], report["waiting"]), (1, 1, 1))
         (running,) = report["running"]
         self.assertEqual((running["name"], running["member"], running["waiting"]), ("move", client.member, 1))
         self.assertGreaterEqual(running["seconds"], 2.0)
-        self.assertIsNone(self.call("rooms.get", room=client.id, isFull=False)["inspect"])
+        whole = self.call("rooms.get", room=client.id)
+        self.assertEqual(whole["state"], {"turn": "white", "secret": {"cards": [3]}})
+        brief = self.call("rooms.get", room=client.id, isFull=False)
+        self.assertEqual((brief["inspect"], brief["state"]), (None, None))
         self.assertEqual(self.call("rooms.get", room="nix"), ("noSuchRoom", ""))
         self.assertEqual(self.call("rooms.get"), ("badRequest", "room"))
 

@@ -8,8 +8,9 @@ from twisted.internet.defer import Deferred
 
 from tests.rooms.case import NotingRoom, RoomTestCase, hostOf, onBothEngines
 from txroom import Client, RoomError, message
-from txroom.rooms.contract.asks import INSPECT_SECONDS, INSPECT_SIZE, Examine, ShowMembers
+from txroom.rooms.contract.asks import INSPECT_SECONDS, INSPECT_SIZE, SHOWN_STATE, Examine, ShowMembers
 from txroom.rooms.owner import examining
+from txroom.state import List, Map, State, private
 
 
 @onBothEngines
@@ -144,6 +145,45 @@ class ExamineTests(RoomTestCase):
         self.advance(0.2)
         self.assertEqual(answers[0]["inspect"], 7)
         self.assertIsNone(self.ask(Examine(False))["inspect"])
+
+    def test_state(self) -> None:
+        """
+        The declared state as it is now, with its private parts for those who may see them; nothing of it for
+        who asks only whether the room is stuck. It doesn't change for being looked at.
+        """
+
+        class Hand(State):
+            cards: List[int]
+
+        class Game(State):
+            turn: str = "white"
+            hands: Map[Hand] = private()
+            board: List[str]
+
+        class Stated(NotingRoom):
+            state: Game
+
+        self.rooms(Stated, autoDispose=False)
+        self.result(self.app.createRoom("chat"))
+        state: Any = self.room().state
+        state.board.append("e4")
+        state.hands["ada"] = Hand(cards=[7])
+        for _ in range(2):
+            found = self.ask()
+            self.assertEqual(found["state"], {"turn": "white", "board": ["e4"]})
+        found = self.ask(Examine(withPrivate=True))
+        self.assertEqual(found["state"], {"turn": "white", "hands": {"ada": {"cards": [7]}}, "board": ["e4"]})
+        self.assertFalse(found["isStateCut"])
+        self.assertIsNone(self.ask(Examine(False, True))["state"])
+        state.board.extend(["x" * 900] * 1000)
+        found = self.ask()
+        self.assertTrue(found["isStateCut"])
+        self.assertEqual(len(found["state"]["board"]), 1 + SHOWN_STATE // 903)
+
+    def test_noState(self) -> None:
+        """A room that declares none has null in its place."""
+        found = self.inspecting(lambda room: None)
+        self.assertEqual((found["state"], found["isStateCut"]), (None, False))
 
     def test_inspectFails(self) -> None:
         """Its errors are told to the operator, and cost the room nothing."""

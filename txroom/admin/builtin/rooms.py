@@ -30,6 +30,7 @@ from ..guard import Caller
 from ..logs import pageOf, readLog
 from ..ports import AdminServer
 from ..roomlist import listRooms
+from ..secrets import Role
 from . import types as answers
 from .named import Functions, callsOf
 
@@ -118,15 +119,15 @@ class RoomCalls:
 
     # -- one room
 
-    async def get(self, room: types.Id, isFull: bool = True) -> answers.RoomReport:
+    async def get(self, caller: Caller, room: types.Id, isFull: bool = True) -> answers.RoomReport:
         """
         Tell what a room is, how it is, and which handlers and hooks of it are running.
 
         Args:
             room: The id of the room.
-            isFull: Whether to call `Room.inspect`.
+            isFull: Whether to call `Room.inspect`, and to tell the state.
         """
-        found = await self._ask(room, Examine(isFull))
+        found = await self._ask(room, Examine(isFull, caller.role is Role.MANAGE))
         return msgspec.convert({**found.pop("listing"), **found}, answers.RoomReport)
 
     async def members(

@@ -57,6 +57,11 @@ class RoomReport(types.RoomFields):
     #: What `Room.inspect` returns, and its error; empty: none.
     inspect: Any
     inspectError: str
+    #: As much of its declared state as has 64 KiB; null: it declares none. Only the role manage sees private
+    #: parts. Integers of more than 53 bits are texts.
+    state: Any = None
+    #: Whether there is more of the state.
+    isStateCut: bool = False
 
 
 class ShownMember(types.MemberInfo):

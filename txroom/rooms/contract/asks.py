@@ -29,6 +29,8 @@ READ_ENTRIES, READ_SIZE, READ_SECONDS = 1000, 256 << 10, 4.0
 READ_IDS, READ_DATA = 100, 2 << 20
 #: The most seconds that `Room.inspect` may take, and the most bytes of its encoded answer.
 INSPECT_SECONDS, INSPECT_SIZE = 2.0, 64 << 10
+#: The most bytes of a room's state that are told, as JSON.
+SHOWN_STATE = 64 << 10
 #: The most calls in an answer to `Examine`, the most members in one to `ShowMembers`, and the most bytes of
 #: members.
 SHOWN_CALLS, SHOWN_MEMBERS, SHOWN_SIZE = 100, 1000, 512 << 10
@@ -172,11 +174,14 @@ class Examine(Struct, frozen=True, array_like=True, tag_field="kind", tag="exami
     mappings of `name`, `member`, `seconds` and `waiting` (how many messages of the member wait behind);
     `runningCount`; `waiting`, the number of all messages that wait; `commitSeconds`, for how long nothing has
     been committed although something waits for it; `inspect`, the answer of `Room.inspect`, and
-    `inspectError`, its error.
+    `inspectError`, its error; `state`, as much of the declared state as has 64 KiB as JSON, or `None`, and
+    `isStateCut`, whether there is more of it.
     """
 
-    #: Whether to call `Room.inspect`.
+    #: Whether to call `Room.inspect`, and to tell the state.
     isFull: bool = True
+    #: Whether to tell the private parts of the state, too.
+    withPrivate: bool = False
 
 
 class ShowMembers(Struct, frozen=True, array_like=True, tag_field="kind", tag="showMembers"):

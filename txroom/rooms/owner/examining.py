@@ -25,6 +25,7 @@ from ..contract.asks import (
     SHOWN_CALLS,
     SHOWN_MEMBERS,
     SHOWN_SIZE,
+    SHOWN_STATE,
     Examine,
     Inspect,
     ShowMembers,
@@ -32,6 +33,7 @@ from ..contract.asks import (
 from .context import RoomContext
 from .member import Member
 from .roomlisting import RoomListing
+from .states import NOTHING, States
 
 #: The most characters of an error of `Room.inspect`.
 _ERROR = 500
@@ -45,14 +47,16 @@ class Examining:
         context: The objects of the room.
         roomListing: Its listing.
         node: The id of the node that it is at.
+        states: Its state.
     """
 
-    __slots__ = ("_context", "_listing", "_node")
+    __slots__ = ("_context", "_listing", "_node", "_states")
 
-    def __init__(self, context: RoomContext, roomListing: RoomListing, node: str) -> None:
+    def __init__(self, context: RoomContext, roomListing: RoomListing, node: str, states: States) -> None:
         self._context = context
         self._listing = roomListing
         self._node = node
+        self._states = states
 
     def examine(self, command: Examine) -> Deferred[dict[str, Any]]:
         """Describe the room; see `Examine`."""
@@ -63,10 +67,11 @@ class Examining:
             inspected = hooks.call(context.clock, INSPECT_SECONDS, hook)
         finally:
             hooks.currentOwner.reset(token)
-        return inspected.addCallback(_plain).addErrback(_error).addCallback(self._described)
+        return inspected.addCallback(_plain).addErrback(_error).addCallback(self._described, command)
 
-    def _described(self, inspected: tuple[Any, str]) -> dict[str, Any]:
+    def _described(self, inspected: tuple[Any, str], command: Examine) -> dict[str, Any]:
         context = self._context
+        state = self._states.excerpt(SHOWN_STATE, command.withPrivate) if command.isFull else NOTHING
         log, present = context.log, list(context.roster.present)
         running = self._running()
         waitsSince = context.outbox.waitsSince
@@ -84,6 +89,8 @@ class Examining:
             "commitSeconds": 0.0 if waitsSince is None else context.clock.seconds() - waitsSince,
             "inspect": inspected[0],
             "inspectError": inspected[1],
+            "state": state.data,
+            "isStateCut": state.isCut,
         }
 
     def _running(self) -> list[dict[str, Any]]:

@@ -143,7 +143,7 @@ def makeParts(
         keptAnswers,
         reading,
         inbox,
-        Examining(context, roomListing, engine.nodeId),
+        Examining(context, roomListing, engine.nodeId, states),
     )
     return Parts(
         roomListing=roomListing,

@@ -7,8 +7,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ...state import View
+from ...state.excerpts import Excerpt
 from ..contract.items import StateFull, StatePatch
 from .member import Member
+
+#: What is told of a room without a state.
+NOTHING = Excerpt(None, False)
 
 
 class Shown(NamedTuple):
@@ -68,6 +72,12 @@ class States:
     def ask(self) -> None:
         """See `Room.patch`."""
         raise TypeError("patch(): the class of the room must declare a state, such as state: Game")
+
+    # -- operators
+
+    def excerpt(self, size: int, withPrivate: bool) -> Excerpt:
+        """Return as much of the state as has so many bytes; see `excerptOf`."""
+        return NOTHING
 
     # -- single clients
 

@@ -26,6 +26,7 @@ from ...protocol.errors import RoomError
 from ...state import NativeEncoding, State, StateTree, View
 from ...state.changes import Changes
 from ...state.encoding import Encoding
+from ...state.excerpts import Excerpt, excerptOf
 from ...state.schema import SchemaEncoding
 from .. import hooks
 from ..contract.items import StateFull, StatePatch
@@ -33,7 +34,7 @@ from .broadcaster import Broadcaster
 from .context import RoomContext
 from .member import JOINED, Member
 from .stateclients import StateClients
-from .states import Shown, States
+from .states import NOTHING, Shown, States
 
 #: The generation of an owner is above so many bits of a version, and has at most so many itself, since
 #: versions are exact in JavaScript.
@@ -121,6 +122,10 @@ class StateSync(States):
                 clients.forget()
                 self._broadcaster.say(member, clients.got(self._base + tree.version))
         return view
+
+    def excerpt(self, size: int, withPrivate: bool) -> Excerpt:
+        """Return as much of the state as has so many bytes."""
+        return NOTHING if self._tree is None else excerptOf(self._tree.root, size, withPrivate)
 
     # -- patches
 
