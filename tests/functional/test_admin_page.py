@@ -15,16 +15,33 @@ APP = """
 import msgspec
 from twisted.internet.defer import Deferred
 from txroom import Accept, History, Room, Server, message
+from txroom.state import List, Map, State, private
 
 class Say(msgspec.Struct):
     text: str
 
+class Player(State):
+    name: str
+    said: int = 0
+
+class Talk(State):
+    players: Map[Player]
+    secret: List[str] = private()
+    words: List[int]
+
 class Table(Room):
+    state: Talk
     autoDispose = False
     history = History(limit=1, onJoin=0)
 
     def onCreate(self, options):
         self.setMetadata({"topic": options.get("topic", "hay")})
+        self.state.secret.append("hush")
+        self.state.words.extend(range(1500))
+
+    def onJoin(self, client, options):
+        client.meta = {"seat": client.userId}
+        self.state.players.setdefault(client.userId, Player(name=client.userId))
 
     def inspect(self):
         return {"kind": "needles", "count": 1}
@@ -33,6 +50,7 @@ class Table(Room):
     def say(self, client, data: Say):
         "Say something to all members."
         self.broadcast("said", {"by": client.userId, "text": data.text})
+        self.state.players[client.userId].said += 1
         return len(data.text)
 
     @message("hang")
@@ -103,8 +121,18 @@ def check(seen: dict[str, object], url: str) -> None:
     assert (seen["page"], seen["pager"]) == (50, "50 of 301 rooms · page 1")
     assert seen["fields"] == ["needles", "1"]
     assert seen["metadata"] == '{"topic":"the <b>needle</b> the needle"}'
+    assert seen["state"] == [
+        '<b>bob</b>: name: "<b>bob</b>", said: 0',
+        'ann: name: "ann", said: 0',
+        "players: ",
+        "secret: 1 item",
+        "words: 1,500 items",
+    ]
+    assert (seen["lines"], seen["more"]) == (200, "… 1,307 more")
+    assert seen["changed"] == ["said: 1"]
+    assert (seen["names"], seen["hidden"]) == (["table"], "secret: []")
     assert seen["members"] == ["<b>bob</b>", "ann"]
-    assert (seen["before"], seen["messages"]) == (0, ["said", "said"])
+    assert (seen["before"], seen["messages"]) == (0, ["said", "said", "said"])
     assert str(seen["invalid"]).startswith("The data is not JSON: ")
     assert seen["news"] == ["news", {"text": "soon"}]
     assert seen["locked"] == "locked"

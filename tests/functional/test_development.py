@@ -37,6 +37,18 @@ def makeServer():
     server.register("count", Count)
     return server
 """
+#: The same with a declared state.
+STATED = GAME.replace(
+    "class Count(Room):",
+    """
+from txroom.state import List, State
+
+class Added(State):
+    numbers: List[int]
+
+class Count(Room):
+    state: Added""",
+).replace("        self.count += data", "        self.count += data\n        self.state.numbers.append(data)")
 SAVED = """
     def save(self):
         return {"count": self.count}
@@ -49,9 +61,12 @@ SAVED = """
 
 
 def test_playground(tmp_path: Path) -> None:
-    """The page at /_dev joins a room in a browser, and calls handlers by their forms; no error is in it."""
+    """
+    The page at /_dev joins a room in a browser, calls handlers by their forms, and shows the state; no error
+    is in it.
+    """
     node, chromium = requiresNode(), requires("chromium")
-    (tmp_path / "game.py").write_text(GAME)
+    (tmp_path / "game.py").write_text(STATED)
     port = freePort()
     options = ("--dev", "--app", "game:makeServer", "--app-dir", str(tmp_path), "--port", str(port))
     with launched(("twistd", "-n"), *options, cwd=tmp_path, port=port) as server:
@@ -70,6 +85,7 @@ def test_playground(tmp_path: Path) -> None:
         "origins": [f"http://127.0.0.1:{port}"],
         "types": ["add", "broken", "Another message"],
         "answer": "7",
+        "state": ["numbers1 item", "07"],
         "problem": "The server had an error; its log says more. "
         "(Count.broken raised KeyError: 'no such player')",
     }

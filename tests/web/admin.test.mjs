@@ -6,6 +6,8 @@ import test from "node:test";
 import { amount, bytes, moment, ms, percent, plural, reason, span } from "../../txroom/admin/web/format.js";
 import { Series, WINDOW } from "../../txroom/admin/web/plot.js";
 import { Rates } from "../../txroom/admin/web/rates.js";
+import { describe } from "../../txroom/admin/web/room.js";
+import { isOpenAtFirst, linesOf, Throttle } from "../../txroom/admin/web/statetree.js";
 
 test("figures have as many digits as are of use", () => {
   for (const [format, value, text] of [
@@ -75,4 +77,84 @@ test("rates are differences of counters, and begin anew with a node", () => {
   assert.equal(rates.nodes[0].rates.messagesSent, undefined);
   assert.equal(rates.series.messagesSent.last, 50);
   assert.equal(rates._before.size, 1);
+});
+
+test("a member is described by its meta, and its id is not told twice", () => {
+  for (const [userId, meta, text] of [
+    ["ada", { level: 7 }, 'm1 {"level":7}'],
+    ["ada", {}, "m1"],
+    ["m1", { level: 7 }, '{"level":7}'],
+    ["m1", {}, ""],
+  ]) assert.equal(describe({ member: "m1", userId, meta }), text);
+});
+
+const state = {
+  players: new Map([["ada", { name: "Ada", hand: [3, 4], best: null }], ["<b>", { name: "x", hand: [], best: { rank: 9n } }]]),
+  round: 1,
+  words: [],
+  notes: new Map(),
+  text: "a\nb",
+};
+
+/** The lines as they look, with what is closed and open. */
+function drawn(value, isOpen = (_, depth, size) => isOpenAtFirst(depth, size), most = undefined) {
+  const { lines, more } = linesOf(value, isOpen, most);
+  const signs = new Map([[null, " "], [false, "+"], [true, "-"]]);
+  return [...lines.map((line) => `${"  ".repeat(line.depth)}${signs.get(line.isOpen)}${line.key}: ${line.text}`), ...(more ? [`${more} more`] : [])];
+}
+
+test("a state is a tree of lines, with its Maps, arrays, objects and values", () => {
+  assert.deepEqual(drawn(state), [
+    "-players: 2 entries",
+    "  -ada: ",
+    '     name: "Ada"',
+    "    +hand: 2 items",
+    "     best: null",
+    "  -<b>: ",
+    '     name: "x"',
+    "     hand: []",
+    "    +best: rank: 9",
+    " round: 1",
+    " words: []",
+    " notes: {}",
+    ' text: "a\\nb"',
+  ]);
+  assert.deepEqual(drawn(state, () => false).slice(0, 2), ["+players: 2 entries", " round: 1"]);
+  assert.deepEqual(drawn(state, (path) => path === "\0players").slice(1, 3), ['  +ada: name: "Ada", hand: …, best: null', '  +<b>: name: "x", hand: [], best: …']);
+  for (const none of [null, {}]) assert.deepEqual(linesOf(none, () => true), { lines: [], more: 0 });
+});
+
+test("a large state has so many lines, and the number of the others", () => {
+  const large = { cells: Array.from({ length: 30_000 }, (_, index) => ({ index })), last: "x".repeat(10_000) };
+  assert.deepEqual(drawn(large)[0], "+cells: 30000 items".replace("30000", "30,000"));
+  assert.ok(drawn(large)[1].length < 300);
+  const { lines, more } = linesOf(large, () => true);
+  assert.deepEqual([lines.length, more], [200, 1 + 60_000 + 1 - 200]);
+  assert.equal(new Set(lines.map(({ path }) => path)).size, 200);
+  assert.deepEqual(drawn({ a: 1, b: [1, 2] }, () => true, 2), [" a: 1", "-b: 2 items", "2 more"]);
+});
+
+test("changes are shown at once, then at most twice a second, and not while the page is hidden", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const page = Object.assign(new EventTarget(), { hidden: false });
+  let shown = 0;
+  const changes = new Throttle(() => (shown += 1), page);
+  const after = (ms) => {
+    t.mock.timers.tick(ms);
+    return shown;
+  };
+  changes.ask();
+  assert.equal(shown, 1);
+  for (let each = 0; each < 10; each += 1) changes.ask();
+  assert.deepEqual([shown, after(499), after(1), after(5000)], [1, 1, 2, 2]);
+  page.hidden = true;
+  changes.ask();
+  assert.equal(after(5000), 2);
+  page.hidden = false;
+  page.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(shown, 3);
+  changes.ask();
+  changes.stop();
+  page.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(after(5000), 3);
 });

@@ -86,8 +86,23 @@ try {
   seen.fields = await texts(tab, "section:has(h2:text-is('Fields')) dd");
   seen.metadata = await text(tab, "section:has(h2:text-is('Metadata')) pre");
 
-  // Its members, and its messages once they are asked for.
+  // Its state, which changes while one looks at it; what is opened and closed by hand stays so.
   const ann = await join(room, "ann"), bob = await join(room, "<b>bob</b>");
+  const line = (name) => tab.locator(".tree li", { has: tab.locator("b", { hasText: new RegExp(`^${name}$`) }) });
+  const told = (each) => each.evaluateAll((found) => found.map((one) => [...one.children].map((part) => part.textContent).join(": ")));
+  for (const name of ["ann", "<b>bob</b>"]) await line(name).locator(".fold").click();
+  await line("secret").locator(".fold").click();
+  seen.state = (await told(tab.locator(".tree li"))).sort();
+  await line("ann").locator(".fold").click();
+  await line("words").locator(".fold").click();
+  seen.more = await text(tab, ".tree-more");
+  seen.lines = await tab.locator(".tree li").count();
+  await line("words").locator(".fold").click();
+  await ann.room.call("say", { text: "first" });
+  await line("said").filter({ hasText: "1" }).waitFor();
+  seen.changed = await told(line("said"));
+
+  // Its members, and its messages once they are asked for.
   const members = tab.locator("section:has(h2:text-is('Members'))");
   await members.locator("tbody tr").nth(1).waitFor();
   seen.members = (await texts(tab, "section:has(h2:text-is('Members')) tbody td:first-child")).sort();
@@ -161,6 +176,9 @@ try {
   await tab.locator("details[open]").getByRole("button", { name: "Call" }).click();
   await tab.locator(".messages li", { hasText: "from the page" }).waitFor();
   seen.answer = await text(tab, "details[open] pre");
+  seen.names = await texts(tab, "select[required] option");
+  await tab.locator(".tree li", { hasText: "said" }).filter({ hasText: "1" }).first().waitFor();
+  seen.hidden = (await told(tab.locator(".tree li"))).find((each) => each.startsWith("secret"));
   await until(() => ann.heard.some(([, data]) => data?.text === "from the page"), "the message of the playground");
 
   // Three sizes, in both colours: nothing is wider than the screen.

@@ -24,6 +24,8 @@ try {
   await open.locator("input").fill("7");
   await open.getByRole("button", { name: "Call" }).click();
   seen.answer = await open.locator("pre", { hasText: /./ }).textContent();
+  await tab.locator(".tree li", { hasText: "7" }).waitFor();
+  seen.state = await tab.locator(".tree li").allTextContents();
   await tab.locator("summary", { hasText: "broken" }).click();
   await open.getByRole("button", { name: "Call" }).click();
   seen.problem = await open.locator("pre", { hasText: /./ }).textContent();

@@ -2,7 +2,7 @@
 
 import { badge, card, empty, h, setChildren, setText } from "./dom.js";
 import { amount, bytes, count, ms, percent, plural, reason, span } from "./format.js";
-import { Plot } from "./plot.js";
+import { Plot, WINDOW } from "./plot.js";
 import { roomTable } from "./rooms.js";
 import { Table } from "./table.js";
 
@@ -26,6 +26,7 @@ export function overview(view) {
     new Plot("Reactor lag, p99", [["worst node", series.lag, "c"]], ms, 10),
     new Plot("Connections and members", [["connections", series.connections, "a"], ["members", series.members, "b"]], count, 10),
   ];
+  const beginning = h("p.soft", {}, "The plots begin when this page is opened.");
   const table = nodeTable(view);
   const troubles = h("div.troubles", { role: "status" });
   view.root.append(
@@ -33,6 +34,7 @@ export function overview(view) {
     troubles,
     h("div.tiles", {}, tiles.map((tile) => tile.element)),
     h("div.plots", {}, plots.map((plot) => plot.element)),
+    beginning,
     card("Nodes", table.element),
     largestCard(view),
   );
@@ -46,6 +48,7 @@ export function overview(view) {
   function show() {
     for (const tile of tiles) tile.update();
     for (const plot of plots) plot.draw(rates.at);
+    beginning.hidden = rates.at - series.connections.points[0]?.[0] > WINDOW - 10;
     table.show([...rates.nodes, ...rates.unanswered.map((node) => ({ node, isUnanswered: true }))]);
     setChildren(troubles, troublesOf(rates, waiting));
   }

@@ -7,6 +7,7 @@ import { jsonOf } from "./dialogs.js";
 import { messageLine } from "./log.js";
 import { registeredNames } from "./rooms.js";
 import { SchemaForm } from "./schemaform.js";
+import { StateCard, Throttle } from "./statetree.js";
 
 const MOST = 200;
 
@@ -25,8 +26,7 @@ class Playground {
     this._client = null;
     this._room = null;
     this._state = h("span.marks", {}, badge("not joined"));
-    this._choices = h("datalist", { id: "room-names" });
-    this._name = h("input", { list: "room-names", required: true, value: view.params.name ?? "", spellcheck: "false", autocomplete: "off" });
+    this._name = h("select", { required: true });
     this._id = h("input", { placeholder: "Any room", value: view.params.room ?? "", spellcheck: "false", autocomplete: "off" });
     this._query = h("input", { placeholder: "token=…", spellcheck: "false", autocomplete: "off" });
     this._options = h("textarea", { rows: 3, spellcheck: "false", placeholder: "{}" });
@@ -36,13 +36,14 @@ class Playground {
     this._problem = h("p", { role: "alert", hidden: true });
     this._types = h("div.types", {}, empty("Join a room first.", "Then its messages are here, with a form for each."));
     this._feed = h("ol.messages", { tabindex: "0", "aria-label": "What comes" });
+    this._stateCard = new StateCard();
+    this._changes = new Throttle(() => this._stateCard.show(this._room?.state ?? null));
     this._clear = h("button.small", { type: "button", onclick: () => this._feed.replaceChildren() }, "Clear");
   }
 
   async begin() {
     const fields = [
       field("Name", this._name, "Under which the rooms are registered."),
-      this._choices,
       field("Id", this._id, "Empty: one with a free seat, or a new one."),
       this._declared,
       field("Options", this._options, "A JSON object."),
@@ -54,12 +55,16 @@ class Playground {
       this._begin();
     });
     const left = h("div.stack", {}, card("Room", form), card("Send", this._types));
-    const right = card("What comes", h("div.tools", {}, this._clear), this._feed);
+    const right = h("div.stack", {}, this._stateCard.element, card("What comes", h("div.tools", {}, this._clear), this._feed));
     this._view.root.append(h("div.columns", {}, left, right));
-    this._view.onEnd(() => this._client?.close());
+    this._view.onEnd(() => {
+      this._changes.stop();
+      this._client?.close();
+    });
     this._names = await registeredNames(this._view);
-    this._choices.append(...this._names.map(({ name }) => h("option", { value: name })));
-    this._name.value ||= this._names[0]?.name ?? "";
+    const wanted = this._view.params.name;
+    const names = new Set([...this._names.map(({ name }) => name), ...(wanted ? [wanted] : [])]);
+    this._name.append(...[...names].map((name) => h("option", { value: name, selected: name === wanted }, name)));
     this._name.addEventListener("change", () => this._describe());
     await this._describe();
   }
@@ -102,6 +107,7 @@ class Playground {
       const told = [joined.length && `${plural(joined.length, "user")} joined`, left.length && `${plural(left.length, "user")} left`].filter(Boolean);
       if (told.length) this._add("presence", `${told.join(", ")}; ${plural(members.length, "user")} now`, "soft");
     });
+    room.on("state", () => this._changes.ask());
     room.on("reconnecting", () => this._mark("connecting again", "warn"));
     room.on("recovered", () => this._mark("joined", "good"));
     room.on("lost", () => this._mark("joined, messages lost", "warn"));
@@ -120,6 +126,7 @@ class Playground {
     this._mark("joined", "good");
     this._join.hidden = true;
     this._leave.hidden = false;
+    this._changes.ask();
     this._add("joined", `${this._room.name} ${this._room.id} as ${this._room.member}`, "soft");
     const types = this._schema?.messages ?? [];
     setChildren(this._types, types.map((type) => this._typeForm(type)), this._anyForm());
@@ -179,6 +186,7 @@ class Playground {
   _left() {
     this._client?.close();
     this._client = this._room = null;
+    this._changes.ask();
     this._mark("not joined", "");
     this._join.hidden = this._join.disabled = false;
     this._leave.hidden = true;

@@ -44,7 +44,7 @@ export class Plot {
     this._hover = null;
     this._picture = svg(
       "svg",
-      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}, the last 5 minutes` },
+      { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": `${title} since the page was opened, for 5 minutes at most` },
       svg("line", { class: "floor", x1: 0, x2: WIDTH, y1: FLOOR, y2: FLOOR }),
       this._paths.flat(),
       this._cross,

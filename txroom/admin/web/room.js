@@ -4,6 +4,7 @@ import { badge, body, card, copyButton, empty, facts, h, icon, json, setChildren
 import { count, plural, reason, span } from "./format.js";
 import { askMessage, askReason } from "./dialogs.js";
 import { MessageLog } from "./log.js";
+import { StateCard } from "./statetree.js";
 import { Pager, Table } from "./table.js";
 
 /** How many members are shown at a time. */
@@ -16,10 +17,11 @@ export function room(view) {
   const tools = h("div.tools", {});
   const stuck = h("div.troubles", { role: "status" });
   const about = body(h("p.waiting", {}, "Loading…"));
+  const state = new StateCard();
   const data = h("div.stack", {});
   const log = new MessageLog(view, id);
   const members = new MemberCard(view, id);
-  const columns = h("div.columns", {}, h("div.stack", {}, card("About", about), data), h("div.stack", {}, members.element, log.element));
+  const columns = h("div.columns", {}, h("div.stack", {}, card("About", about), state.element, data), h("div.stack", {}, members.element, log.element));
   view.root.append(
     h("p.crumbs", {}, h("a", { href: "#/rooms" }, icon("left"), "Rooms")),
     h("header.bar", {}, h("div.title", {}, title, copyButton(id, "the id"), marks), tools),
@@ -34,7 +36,8 @@ export function room(view) {
     setText(title, answer.name);
     document.title = `${answer.name} ${id} · txroom`;
     setChildren(stuck, stuckOf(answer));
-    const key = JSON.stringify({ ...answer, running: null, commitSeconds: null });
+    state.show(answer.state, answer.isStateCut);
+    const key = JSON.stringify({ ...answer, state: null, running: null, commitSeconds: null });
     if (key === shown) return;
     shown = key;
     setChildren(marks, answer.isLocked && badge("locked", "warn"), answer.isPrivate && badge("private", "warn"));
@@ -127,7 +130,7 @@ class MemberCard {
     this._stop = () => {};
     const columns = [
       { label: "User", show: (member) => member.userId || "anonymous" },
-      { label: "Member", kind: "code", isWide: true, show: (member) => member.member },
+      { label: "Member", kind: "code cut", isWide: true, show: describe },
       { label: "", show: (member, line) => stateOf(member, line) },
       { label: "Groups", isWide: true, kind: "cut", show: (member) => member.groups.join(", ") },
       ...(view.canManage ? [{ label: "", kind: "number", show: (member, line) => this._kickButton(member, line) }] : []),
@@ -159,6 +162,11 @@ class MemberCard {
     const kick = () => kickMember(this._view, this._room, line.row);
     return (line.kick ??= h("button.small.danger", { type: "button", "aria-label": label, onclick: kick }, "Kick"));
   }
+}
+
+/** The id of a member, unless that is the id of its user, and its meta. */
+export function describe({ member, userId, meta }) {
+  return [member === userId ? "" : member, isEmpty(meta) ? "" : JSON.stringify(meta)].filter(Boolean).join(" ");
 }
 
 function stateOf(member, line) {
