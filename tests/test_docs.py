@@ -1073,6 +1073,17 @@ class ComingFromTests(DocsTestCase):
                     self.assertRegex(lines[number + 1], r"^     - \S", line)
 
 
+class IndexTests(SynchronousTestCase):
+    """The first page."""
+
+    def test_pages(self) -> None:
+        """Each page of the menu is also in the lists, which say what the pages are about."""
+        menu, lists = text("index.rst").split("Tutorials\n---", 1)
+        pages = re.findall(r"^   ([\w/-]+)$", menu, re.MULTILINE)
+        self.assertGreater(len(pages), 40)
+        self.assertEqual([each for each in pages if f"<{each}.rst>" not in lists], [])
+
+
 class BrowserClientTests(DocsTestCase):
     """The page about txroom.js describes everything that its types have, and nothing else."""
 
