@@ -375,6 +375,13 @@ class WorkersTests(WorkersTestCase):
         self.assertFalse(watcher.isRunning)
         self.successResultOf(stopped)
 
+    def test_running(self) -> None:
+        """A new worker knows how many serve, so that its health page says it at once."""
+        self.start(self.make(count=3))
+        self.reactor.processes[0].end(signal=9)
+        self.reactor.advance(FIRST)
+        self.assertEqual([start.running for start in self.starts()], [1, 1, 1, 3])
+
     def test_endsAtOnce(self) -> None:
         """A worker that ends while it is spawned is a worker for the watcher first, and has ended then."""
         self.start()

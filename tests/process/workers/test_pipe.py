@@ -37,7 +37,7 @@ class PipeTests(SynchronousTestCase):
         settings = Settings(app="chat:app", redis="redis://:secret@host", options={"maxPayload": 5, "a": 1.5})
         sockets = [SharedSocket(8080, 5), SharedSocket("unix:/a", 6)]
         ended = [Ends(Role.MANAGE, {"a" * 32: 1_700_000_000}, 1_600_000_000)]
-        start = Start(2, 4, settings, sockets, [7], "reactor", b"\0seed\xff", ended)
+        start = Start(2, 4, settings, sockets, [7], "reactor", b"\0seed\xff", ended, 3)
         messages: Messages[Down] = Messages(Down)
         self.assertEqual(messages.feed(encode(start)), [start])
 

@@ -351,7 +351,8 @@ class WorkerServerTests(SynchronousTestCase):
         self.service.received(Answer(asked.id))
 
     def test_group(self) -> None:
-        """The health page says how many workers serve."""
+        """The health page says how many workers serve, also before the parent says that again."""
+        self.assertEqual(self.server.healthNote, {"status": "degraded", "workers": 2, "running": 1})
         self.service.received(Group(4, 4))
         self.assertEqual(self.server.healthNote, {"status": "ok", "workers": 4, "running": 4})
         self.service.received(Group(4, 3))

@@ -320,7 +320,7 @@ class Workers(Service):
 
     def _spawn(self, slot: int, side: WorkerSide) -> WorkerProcess:
         ports: list[Any] = self._listeners.ports
-        assert self._watching is not None
+        assert self._watching is not None and self._supervisor is not None
         kept = (self._watching.descriptor,) if self._store is None else self._store.descriptors
         start = Start(
             slot,
@@ -331,6 +331,7 @@ class Workers(Service):
             type(self._reactor).__module__,
             self._answering.seed,
             self._answering.endedSessions.all,
+            len(self._supervisor.serving) + 1,
         )
         worker = WorkerProcess(start, self._reactor, side)
         spawn(self._reactor, worker, [*(port.fileno() for port in ports), *kept])

@@ -114,6 +114,9 @@ class Start(Message, tag="start"):
     seed: bytes = b""
     #: The sessions of operators that have ended.
     ended: list[Ends] = []
+    #: How many workers serve together with this one, as far as the parent knows now; it tells it again when
+    #: this one serves.
+    running: int = 1
 
 
 class Stop(Message, tag="stop"):

@@ -203,6 +203,7 @@ class WorkerServer(LaunchedServer):
         self._manager = ParentManager(send, reactor)
         server.operations.manager = self._manager
         server.endedSessions.tell = self._manager.endSession
+        self._grouped(Group(start.count, start.running))
 
     def _announce(self) -> None:
         node = next((each.id for each in self.server.engine.nodes()), ONLY_NODE)
