@@ -123,10 +123,10 @@ async def test_changes(tmp_path: Path) -> None:
             GAME.replace('    @message("add")', SAVED.rstrip()).replace("+= data", "+= 10 * data")
         )
         await wrote("has no save() and load(), so these fields are not kept: count")
-        await wrote("the new workers serve")
+        await wrote("the new worker serves")
         assert await room.call("add", 1) == 10
 
         game.write_text(game.read_text().replace("10 * data", "100 * data"))
-        await until(lambda: server.output.count("the new workers serve") == 2, "not loaded", PATIENCE)
+        await until(lambda: server.output.count("the new worker serves") == 2, "not loaded", PATIENCE)
         assert await room.call("add", 1) == 110
         await client.close()

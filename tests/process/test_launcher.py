@@ -173,7 +173,7 @@ class LaunchedServerTests(SynchronousTestCase):
             [
                 "SIGHUP: there are no certificates to reload",
                 "a log file could not be reopened, the old one is kept: /var/log/chat.log: Permission denied",
-                "SIGHUP: the certificates were reloaded",
+                "the certificates were reloaded",
             ],
         )
 

@@ -138,10 +138,11 @@ class LaunchedServer(MultiService):
 
     def _hangUp(self) -> None:
         reopenLogs(self._log)
-        self.reloadCertificates()
+        if self.reloadCertificates() is False:
+            self._log.info("SIGHUP: there are no certificates to reload")
 
-    def reloadCertificates(self) -> None:
-        """Reload the certificates, and log that."""
+    def reloadCertificates(self) -> bool | None:
+        """Reload the certificates, and log that. Returns whether there are any; `None`: it has failed."""
         try:
             isReloaded = self.server.reloadCertificates()
         except Exception as error:
@@ -149,6 +150,7 @@ class LaunchedServer(MultiService):
                 "the certificates could not be reloaded, the old ones stay in force: {why}",
                 why=inOneLine(error),
             )
-        else:
-            what = "the certificates were reloaded" if isReloaded else "there are no certificates to reload"
-            self._log.info("SIGHUP: {what}", what=what)
+            return None
+        if isReloaded:
+            self._log.info("the certificates were reloaded")
+        return isReloaded

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec.json import decode
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.case import fired
 from tests.engine.redis.nodes import Chat, NodesTestCase, TestNode
@@ -73,9 +74,14 @@ class LeavingTests(SlowRoomsTestCase):
         """All rooms are handed over, spread over the given nodes; clients keep their sockets and members."""
         first, second, third, fourth = self.start(4)
         players = [first.join(mode=str(index)) for index in range(12)]
-        left = self.leave(first, second, third)
-        self.advance(2)
-        self.assertEqual(left, [12])
+        with capturedLogs() as events:
+            left = self.leave(first, second, third)
+            none = self.leave(fourth, second)
+            self.advance(2)
+        self.assertEqual((left, none), ([12], [0]))
+        said = [str(formatEvent(event)) for event in events]
+        handed = [text for text in said if text.startswith("rooms that this node has handed over")]
+        self.assertEqual(handed, ["rooms that this node has handed over: 12"])
         self.assertEqual([len(node.node.here) for node in (first, second, third, fourth)], [0, 6, 6, 0])
         for index, player in enumerate(players):
             player.send("say", index)

@@ -6,9 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from tests.process.workers.processes import MemoryProcess
+from txroom.process.jsonlog import fieldsOf
 from txroom.process.settings import Settings
 from txroom.process.workers.child import WorkerProcess
+from txroom.process.workers.output import RecordObserver
 from txroom.process.workers.pipe import (
     FROM_PARENT,
     TO_PARENT,
@@ -67,6 +72,11 @@ class FakeProcess(MemoryProcess):
     def join(self, node: str = "") -> None:
         """Become a node."""
         self.send(Joining(node or f"node-{self.pid}"))
+
+    def fails(self, what: str, error: Exception, room: str) -> None:
+        """Log an exception in a room."""
+        observer = RecordObserver(lambda data: self.protocol.childDataReceived(2, data), fieldsOf)
+        Logger("test", observer=observer).failure("{what}", Failure(error), what=what, room=room)
 
     def output(self, text: str, descriptor: int = 2) -> None:
         """Write to the standard output or error."""

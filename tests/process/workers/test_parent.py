@@ -476,7 +476,7 @@ class WorkersTests(WorkersTestCase):
             process.send(Left())
         self.assertEqual((notes[7], notes[-2:]), ("reloading", ["ready", two]))
         workers.reload()
-        waits = "a reload waits until 2 replaced workers have sent their clients away and ended"
+        waits = "a reload waits until 2 replaced workers have sent the clients away and ended"
         self.assertEqual(notes[-2:], ["reloading", f"{two}; {waits}"])
         workers.stopService()
         self.assertIn("stopping", notes)

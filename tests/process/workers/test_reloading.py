@@ -93,14 +93,35 @@ class ReloadTests(ReloadCase):
             self.old[1].send(Left(3))
         self.assertEqual(
             [formatEvent(event) for event in events],
-            ["reload: the new workers serve; rooms that they have got: 5"],
+            ["reload: the new workers serve; rooms that have moved: 5"],
         )
         self.assertEqual([process.received[-1] for process in self.old], [Stop(SEND_AWAY)] * 2)
         self.assertEqual(self.places(), [102, 103])
-        for process in self.old:
-            process.end()
+        self.reactor.advance(7)
+        self.old[0].end()
+        with capturedLogs() as events:
+            self.old[1].end()
+        self.assertIn("reload: done in 7 s", [formatEvent(event) for event in events])
         self.reactor.advance(60)
         self.assertEqual(len(self.processes), 4)
+
+    def test_marks(self) -> None:
+        """In the log the old worker of a number is told from the new one."""
+
+        def marks() -> list[str]:
+            return [process.protocol.output.mark for process in self.processes]
+
+        self.supervisor._atOnce = 1
+        self.supervisor.reload()
+        self.assertEqual(marks(), ["old", "", ""])
+        self.serve(2)
+        self.serve(3)
+        self.assertEqual(marks(), ["old", "old", "", ""])
+        self.old[0].send(Left(problem="no"))
+        self.assertEqual(marks(), ["", "", "given up", "given up"])
+        with capturedLogs() as events:
+            self.processes[2].output("hello\n")
+        self.assertEqual(events[-1]["log_system"], "worker 1, given up")
 
     def test_again(self) -> None:
         """There is one reload at a time. What asks for it meanwhile gets one afterwards."""
@@ -136,7 +157,7 @@ class ReloadTests(ReloadCase):
         self.assertEqual(self.notes[-1], "")
         with capturedLogs() as events:
             second, third = self.supervisor.reload(), self.supervisor.reload()
-        what = "until 2 replaced workers have sent their clients away and ended"
+        what = "until 2 replaced workers have sent the clients away and ended"
         self.assertEqual([formatEvent(event) for event in events], [f"reload: it waits {what}"])
         self.assertEqual(self.notes[-1], f"a reload waits {what}")
         for process in self.old:
@@ -374,9 +395,15 @@ class ReloadTests(ReloadCase):
         """If a new worker ends before it serves, the old ones go on, and the other new one is stopped."""
         self.supervisor.reload()
         self.processes[2].serve()
+        self.processes[3].output("txroom: --app game:make: can't be imported: SyntaxError\n")
         with capturedLogs() as events:
-            self.processes[3].end(status=1)
-        self.assertIn("given up, and the old workers go on: a new worker has ended", formatEvent(events[-1]))
+            self.processes[3].end(status=1, hasOutput=True)
+            self.processes[3].output("not the last")
+            self.processes[3].output(" line")
+            self.processes[3].loseConnection()
+        why = "a new worker has ended with status 1: not the last line"
+        texts = "\n".join(str(formatEvent(event)) for event in events)
+        self.assertIn(f"given up, and the old workers go on: {why}", texts)
         self.processes[2].send(Left())
         self.assertEqual(self.processes[2].names[-2:], ["Leave", "Stop"])
         self.processes[2].end()
@@ -394,6 +421,25 @@ class ReloadTests(ReloadCase):
         self.assertNotIn("Leave", self.old[0].names)
         self.processes[3].serve()
         self.assertEqual(self.places(), [100, 101])
+
+    def test_why(self) -> None:
+        """Why a worker can't start or open a room is in the line that says that the reload is given up."""
+        self.supervisor.reload()
+        self.processes[2].output("txroom: --app game:make: SyntaxError: never closed\n")
+        with capturedLogs() as events:
+            self.processes[2].end(status=1)
+        why = "a new worker has ended with status 1: --app game:make: SyntaxError: never closed"
+        givenUp = "the reload is given up, and the old workers go on"
+        self.assertIn(f"{givenUp}: {why}", [formatEvent(event) for event in events])
+        self.setUp()
+        new = self.reload()
+        for room, key in (("x", "boom"), ("y", "other")):
+            new[1].fails(f"Auction.load in room auction {room}", KeyError(key), room)
+        with capturedLogs() as events:
+            self.old[1].send(Left())
+            self.old[0].send(Left(problem="node node-103 can't open room x"))
+        why = "node node-103 can't open room x: Auction.load in room auction x: KeyError: 'boom'"
+        self.assertIn(f"{givenUp}: {why}", [formatEvent(event) for event in events])
 
     def test_cantLeave(self) -> None:
         """If an old worker can't leave, all old ones stay, and the new ones give back what they have got."""

@@ -125,7 +125,8 @@ class HandingOver:
                 self._log.warn("rooms stay at this node: {why}", why=str(error))
             self.stay()
             raise
-        self._log.info("rooms that this node has handed over: {count}", count=count)
+        if count:
+            self._log.info("rooms that this node has handed over: {count}", count=count)
         return count
 
     def stay(self) -> None:

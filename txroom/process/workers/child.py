@@ -66,7 +66,7 @@ class WorkerState(Enum):
 
 
 class NotReady(Exception):
-    """A worker stops or has ended, and does not serve."""
+    """A worker stops or has ended, and does not serve; the text is its `ending`."""
 
 
 class WorkerSide(Protocol):
@@ -126,6 +126,13 @@ class WorkerProcess(ProcessProtocol):
         #: Whether it stops because it is replaced, and sends its clients away.
         self.isReplaced = False
         self._timer: IDelayedCall | None = None
+        #: How the process has ended, for the log.
+        self._end = "stops"
+
+    @property
+    def ending(self) -> str:
+        """Why it doesn't serve any more, for the log: how the process has ended, and its last problem."""
+        return ": ".join(filter(None, (self._end, self.output.problem)))
 
     @property
     def served(self) -> float:
@@ -133,7 +140,10 @@ class WorkerProcess(ProcessProtocol):
         return 0.0 if self._readyAt is None else self._clock.seconds() - self._readyAt
 
     def whenReady(self) -> Deferred[None]:
-        """Return a Deferred that fires when it serves. It fails with `NotReady` if it stops or ends."""
+        """
+        Return a Deferred that fires when it serves. It fails with `NotReady` if it stops, or has ended and
+        its output is complete.
+        """
         waiter: Deferred[None] = Deferred()
         self._waiting.append(waiter)
         if self.state is not WorkerState.STARTING:
@@ -154,7 +164,7 @@ class WorkerProcess(ProcessProtocol):
             if self.state is WorkerState.READY:
                 waiter.callback(None)
             else:
-                waiter.errback(NotReady())
+                waiter.errback(NotReady(self.ending))
 
     # -- to the worker
 
@@ -285,8 +295,8 @@ class WorkerProcess(ProcessProtocol):
         self.isReplaced = False
         self._cancelTimer()
         self._timer = self._clock.callLater(LAST_OUTPUT, self._noMoreOutput)
-        self._side.exited(self, describeEnd(reason.value))
-        self._tellWaiting()
+        self._end = describeEnd(reason.value)
+        self._side.exited(self, self._end)
         self._left(Left())
         ending, self._ending = self._ending, []
         for waiter in ending:
@@ -299,6 +309,7 @@ class WorkerProcess(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         self._cancelTimer()
         self.output.ended()
+        self._tellWaiting()
         self._side.closed(self)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -22,6 +22,10 @@ from ..logs import FIELDS, TEXT, TRACEBACK
 RECORD = b"\x1e"
 #: How many lines of a worker are remembered.
 REMEMBERED = 12
+#: How many failures of a worker are remembered.
+FAILURES = 20
+#: The levels of events that may be why a worker ends.
+PROBLEMS = ("warn", "error", "critical")
 #: The longest line that is waited for. A longer one is logged in pieces.
 MAX_LINE = 256 * 1024
 
@@ -43,6 +47,12 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     def whole(self) -> str:
         """The text, and the traceback if there is one."""
         return f"{self.text}\n{self.traceback}" if self.traceback else self.text
+
+    @property
+    def short(self) -> str:
+        """The text, and the exception if there is one, in one line."""
+        exception = self.traceback.rpartition("\n")[2].removeprefix("Failure: ").removeprefix("builtins.")
+        return " ".join(f"{self.text}: {exception}".split() if exception else self.text.split())
 
 
 @implementer(ILogObserver)
@@ -103,6 +113,12 @@ class WorkerOutput:
     def __init__(self, slot: int) -> None:
         self._slot = slot
         self._rest = {1: b"", 2: b""}
+        #: What tells it from another worker of the same number, such as "old"; empty: nothing.
+        self.mark = ""
+        #: The newest line that may be why it ends; empty: there is none.
+        self.problem = ""
+        #: Its newest exceptions.
+        self._failures: deque[Record] = deque(maxlen=FAILURES)
         #: Its newest lines.
         self.last: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -128,6 +144,14 @@ class WorkerOutput:
                 self._line(rest, descriptor)
         self._rest = {1: b"", 2: b""}
 
+    def failureIn(self, words: Collection[str]) -> str:
+        """Return its newest exception in one of the rooms whose ids are among the words; empty: none."""
+        return next((each.short for each in reversed(self._failures) if each.fields.get("room") in words), "")
+
+    @property
+    def _name(self) -> str:
+        return f"worker {self._slot}, {self.mark}" if self.mark else f"worker {self._slot}"
+
     def _line(self, line: bytes, descriptor: int) -> None:
         if line.startswith(RECORD):
             try:
@@ -136,12 +160,18 @@ class WorkerOutput:
                 pass
             else:
                 self.last.extend(record.whole.splitlines())
+                if record.level in PROBLEMS:
+                    self.problem = record.short
+                if record.traceback:
+                    self._failures.append(record)
                 self._emit(record)
                 return
         text = line.decode("utf-8", "backslashreplace")
         self.last.append(text)
         level = LogLevel.info if descriptor == 1 else LogLevel.warn
-        self._log.emit(level, "{text}", text=text, worker=self._slot, log_system=f"worker {self._slot}")
+        if level is LogLevel.warn and text.strip():
+            self.problem = text.strip().removeprefix("txroom: ")
+        self._log.emit(level, "{text}", text=text, worker=self._slot, log_system=self._name)
 
     def _emit(self, record: Record) -> None:
         try:
@@ -153,7 +183,7 @@ class WorkerOutput:
             {
                 "log_level": level,
                 "log_namespace": record.namespace,
-                "log_system": f"worker {self._slot}, {record.namespace}#{record.level}",
+                "log_system": f"{self._name}, {record.namespace}#{record.level}",
                 "log_time": record.time,
                 "log_format": "{text}",
                 "text": record.whole,

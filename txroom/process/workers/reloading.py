@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from twisted.internet.defer import FirstError, TimeoutError, gatherResults
+from twisted.internet.defer import DeferredList, FirstError, TimeoutError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -87,7 +87,11 @@ class Reload:
         """Replace all workers. Returns whether they were replaced."""
         new: list[WorkerProcess] = []
         try:
-            self._log.info("reload: starting {count} new workers", count=self._generations.count)
+            begun = self._clock.seconds()
+            count = self._generations.count
+            self._log.info(
+                "reload: starting {what}", what="a new worker" if count == 1 else f"{count} new workers"
+            )
             await self._start(new)
             old = self._others(new)  # also those that have begun to serve meanwhile
             rooms = await self._move(old, new)
@@ -101,8 +105,19 @@ class Reload:
         self._generations.succeeded()
         for worker in old:
             worker.replaced()
-        self._log.info("reload: the new workers serve; rooms that they have got: {rooms}", rooms=rooms)
+        self._log.info(
+            "reload: the new {who}; rooms that have moved: {rooms}",
+            who="worker serves" if count == 1 else "workers serve",
+            rooms=rooms,
+        )
+        ended = DeferredList([worker.whenEnded() for worker in old])
+        ended.addCallback(lambda _: self._done(self._clock.seconds() - begun))
         return True
+
+    def _done(self, seconds: float) -> None:
+        """The old workers have ended."""
+        if not self._generations.isStopping:
+            self._log.info("reload: done in {seconds:.0f} s", seconds=seconds)
 
     def _others(self, new: Sequence[WorkerProcess]) -> list[WorkerProcess]:
         """The old workers that serve."""
@@ -117,16 +132,17 @@ class Reload:
                 await self._serve(starting)
                 starting.clear()
         await self._serve(starting)
-        if any(worker.state is not WorkerState.READY for worker in new):
-            raise GivenUp("a new worker has ended")
+        for worker in new:
+            if worker.state is not WorkerState.READY:
+                raise GivenUp(f"a new worker {worker.ending}")
 
     async def _serve(self, new: Sequence[WorkerProcess]) -> None:
         """Wait until these workers serve."""
         ready = gatherResults([worker.whenReady() for worker in new], consumeErrors=True)
         try:
             await ready.addTimeout(READY_TIMEOUT, self._clock)
-        except FirstError:
-            raise GivenUp("a new worker has ended") from None
+        except FirstError as error:
+            raise GivenUp(f"a new worker {error.subFailure.value}") from None
         except TimeoutError:
             raise GivenUp(f"a new worker does not serve after {READY_TIMEOUT:g} s") from None
 
@@ -136,9 +152,14 @@ class Reload:
         for worker in old:
             given = await self._leave(worker, new)
             if given.problem or self._generations.isStopping:
-                raise GivenUp(given.problem)
+                raise GivenUp(self._explained(given.problem, new))
             rooms += given.rooms
         return rooms
+
+    def _explained(self, problem: str, new: Sequence[WorkerProcess]) -> str:
+        """Return why an old worker can't leave, with what a new one has logged of the room."""
+        failures = (worker.output.failureIn(problem.split()) for worker in new)
+        return ": ".join(filter(None, (problem, next(filter(None, failures), ""))))
 
     async def _leave(self, worker: WorkerProcess, others: Sequence[WorkerProcess]) -> Left:
         """

@@ -262,7 +262,10 @@ class Supervisor:
         """Wait for the workers that the reload before has replaced: they still have clients."""
         replaced = [worker for worker in self.workers if worker.isReplaced]
         if replaced:
-            what = f"until {len(replaced)} replaced workers have sent their clients away and ended"
+            who = (
+                "the replaced worker has" if len(replaced) == 1 else f"{len(replaced)} replaced workers have"
+            )
+            what = f"until {who} sent the clients away and ended"
             self._log.info("reload: it waits {what}", what=what)
             self._side.reloading(f"a reload waits {what}")
             await DeferredList([worker.whenEnded() for worker in replaced])
@@ -306,23 +309,24 @@ class Supervisor:
                 slot.starting.cancel()
                 slot.starting = None
             try:
-                slot.successor = self.spawned(slot)
+                successor = self.spawned(slot)
             except OSError as error:
                 raise GivenUp(f"a new worker can't be started: {error}") from error
+            slot.succeed(successor)
             if slot.worker is not None and slot.worker.state is WorkerState.STARTING:
                 slot.worker.stop()  # it imports the old code, and has no rooms yet
-            yield slot.successor
+            yield successor
 
     def succeeded(self) -> None:
         """The successors take the places of the workers; see `Generations`."""
         for slot in self.slots:
-            slot.worker, slot.successor = slot.successor, None
+            slot.succeeded()
             self.mend(slot)
 
     def notSucceeded(self) -> None:
         """The workers keep their places; see `Generations`."""
         for slot in self.slots:
-            slot.successor = None
+            slot.notSucceeded()
             self.mend(slot)
 
     def mend(self, slot: Slot) -> None:
@@ -425,17 +429,18 @@ class OneWorker:
     def succeed(self) -> Iterator[WorkerProcess]:
         """Start its successor. Raises `GivenUp`."""
         try:
-            self._slot.successor = self._supervisor.spawned(self._slot)
+            successor = self._supervisor.spawned(self._slot)
         except OSError as error:
             raise GivenUp(f"a new worker can't be started: {error}") from error
-        yield self._slot.successor
+        self._slot.succeed(successor)
+        yield successor
 
     def succeeded(self) -> None:
         """The successor takes its place."""
-        self._slot.worker, self._slot.successor = self._slot.successor, None
+        self._slot.succeeded()
         self._supervisor.mend(self._slot)
 
     def notSucceeded(self) -> None:
         """The worker keeps its place."""
-        self._slot.successor = None
+        self._slot.notSucceeded()
         self._supervisor.mend(self._slot)
