@@ -29,6 +29,7 @@ class Worker:
 
     slot, pid, node, served = 2, 77, "1.x", 3.25
     state = WorkerState.READY
+    status = "stalled"
     report = Report("ok", {"active": 5})
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class ManagingTests(SynchronousTestCase):
     def test_workers(self) -> None:
         """All workers are described."""
         found = self.result(self.manager.workers())
-        self.assertEqual(found, [ShownWorker(2, 77, "1.x", "ready", 3.25, "ok", 5)])
+        self.assertEqual(found, [ShownWorker(2, 77, "1.x", "ready", 3.25, "stalled", 5)])
 
     def test_drain(self) -> None:
         """The worker that asks is replaced; if it can't be, the reason is told."""

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process.workers.fakeprocesses import FakeProcess, WorkersReactor, startOf
 from txroom.process.workers.backoff import FIRST
-from txroom.process.workers.child import WorkerProcess, WorkerSide
+from txroom.process.workers.child import SILENT, WorkerProcess, WorkerSide
+from txroom.process.workers.liveness import LOOK
 from txroom.process.workers.pipe import Ask, Gone, Group, Ready, ReloadCertificates, Report
 from txroom.process.workers.supervisor import REMEMBERED, Supervisor
 
@@ -205,6 +207,38 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.told(first, Group)[-2:], [troubled, Group(2, 2)])
         self.assertEqual(self.groups[-2:], ["2 of 2 workers serve, 1 unavailable", "2 of 2 workers serve"])
         self.assertEqual([group.isWell for group in self.told(first, Group)], [False, True, False, True])
+
+    def test_stalled(self) -> None:
+        """A worker that is silent hangs: that is logged once, and all are told, until it goes on."""
+        first, second = self.serve()
+        well = Report("ok", {})
+        with capturedLogs() as events:
+            for _ in range(2 * SILENT):
+                first.send(well)
+                self.reactor.advance(LOOK)
+            self.assertEqual(self.told(first, Group)[-1], Group(2, 2, {"stalled": 1}))
+            self.assertEqual(self.groups[-1], "2 of 2 workers serve, 1 stalled")
+            second.send(well)
+        self.assertEqual(self.told(first, Group)[-1], Group(2, 2))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "worker 2 (process 101) hangs: it says nothing any more, and its clients get no answers",
+                "worker 2 (process 101) goes on",
+            ],
+        )
+
+    def test_notStalled(self) -> None:
+        """The workers are not blamed if the parent stood still, before they serve, or when they stop."""
+        first, _ = self.processes
+        self.reactor.pump([LOOK] * 2 * SILENT)
+        self.serve()
+        Clock.advance(self.reactor, 1000 * LOOK)
+        self.assertEqual(self.groups[-1], "2 of 2 workers serve")
+        self.supervisor.stop()
+        first.end()
+        self.reactor.pump([LOOK] * 2 * SILENT)
+        self.assertNotIn("stalled", self.groups[-1])
 
     def test_tell(self) -> None:
         """A message goes to those that serve."""

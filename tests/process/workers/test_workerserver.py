@@ -58,6 +58,7 @@ from txroom.process.workers.pipe import (
 )
 from txroom.process.workers.workerserver import (
     REPORT,
+    UNCHANGED,
     ParentPipe,
     WorkerServer,
     divideConnections,
@@ -222,7 +223,7 @@ class WorkerServerTests(SynchronousTestCase):
         self.successResultOf(stopping)
 
     def test_reports(self) -> None:
-        """It reports when something has changed."""
+        """It reports when something has changed, and now and then otherwise, to show that it goes on."""
         self.run_()
         report = self.sent[-1]
         assert isinstance(report, Report)
@@ -235,6 +236,8 @@ class WorkerServerTests(SynchronousTestCase):
         report = self.sent[-1]
         assert isinstance(report, Report)
         self.assertEqual((len(self.sent), report.stats["total"]), (count + 1, 1))
+        self.reactor.pump([REPORT] * UNCHANGED * 3)
+        self.assertEqual(self.sent[count + 1 :], [report] * 3)
 
     def test_noReports(self) -> None:
         """It does not report to a parent that stands still and reads nothing, but afterwards."""

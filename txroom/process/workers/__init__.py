@@ -2,7 +2,8 @@
 Several processes on one machine: a parent that opens the sockets, and workers that serve on them.
 
 - `parent`: `Workers`, the service of the parent;
-- `supervisor`, `slot` and `child`: the workers, as the parent sees them, and `summing` of their counters;
+- `supervisor`, `slot` and `child`: the workers, as the parent sees them, `liveness`: those that hang, and
+  `summing` of their counters;
 - `sockets`: the listening sockets of the parent;
 - `spawning`, `backoff`, `processors`: how they are started, when again, and how many;
 - `pipe`: the messages between the parent and a worker;

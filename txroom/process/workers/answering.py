@@ -98,6 +98,6 @@ def shown(worker: WorkerProcess) -> ShownWorker:
         worker.node,
         worker.state.name.lower(),
         round(worker.served, 3),
-        worker.report.status,
+        worker.status,
         connections if isinstance(connections, int) else 0,
     )

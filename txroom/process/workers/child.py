@@ -43,6 +43,8 @@ SEND_AWAY, JOINING = 60.0, 15.0
 KILL_AFTER = 5.0
 #: For how many seconds the output of a worker that has ended is read, if another process still has it.
 LAST_OUTPUT = 1.0
+#: After how many looks at a worker that has said nothing meanwhile it has stalled; see `liveness`.
+SILENT = 6
 
 
 class WorkerState(Enum):
@@ -111,6 +113,8 @@ class WorkerProcess(ProcessProtocol):
         #: The id of its node of the cluster, from when it becomes one.
         self.node: str | None = None
         self.report = Report("starting", {})
+        #: How often it was looked at since its last message.
+        self._silence = 0
         #: Whether it has closed its listening sockets.
         self.isDeaf = False
         self.pid: int | None = None
@@ -138,6 +142,30 @@ class WorkerProcess(ProcessProtocol):
     def served(self) -> float:
         """For how many seconds it has served."""
         return 0.0 if self._readyAt is None else self._clock.seconds() - self._readyAt
+
+    @property
+    def status(self) -> str:
+        """How it is: what it has reported, or "stalled" if it serves but says nothing any more."""
+        return (
+            "stalled" if self.state is WorkerState.READY and self._silence >= SILENT else self.report.status
+        )
+
+    def missed(self) -> bool:
+        """Somebody has looked at it. Return whether it has just stalled."""
+        self._silence += 1
+        if self._silence != SILENT:
+            return False
+        self._log.warn(
+            "worker {slot} (process {pid}) hangs: it says nothing any more, and its clients get no answers",
+            slot=self.slot,
+            pid=self.pid,
+        )
+        return True
+
+    def _heard(self) -> None:
+        if self._silence >= SILENT:
+            self._log.info("worker {slot} (process {pid}) goes on", slot=self.slot, pid=self.pid)
+        self._silence = 0
 
     def whenReady(self) -> Deferred[None]:
         """
@@ -266,6 +294,7 @@ class WorkerProcess(ProcessProtocol):
             self._received(message)
 
     def _received(self, message: Up) -> None:
+        self._heard()
         if isinstance(message, Joining):
             self.node = message.node
             self._side.joining(self)

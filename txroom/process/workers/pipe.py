@@ -59,7 +59,9 @@ class Ready(Message, tag="ready"):
 
 
 class Report(Message, tag="report"):
-    """How a worker is; sent at most once a second, when something has changed."""
+    """
+    How a worker is; sent at most once a second, when something has changed, and from time to time otherwise.
+    """
 
     #: What its health page says.
     status: str

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from .backoff import Backoff
 from .child import WorkerProcess, WorkerSide, WorkerState
+from .liveness import Liveness
 from .pipe import Ask, Down, Gone, Group, Ready
 from .reloading import READY_TIMEOUT, GivenUp, Reload
 from .slot import Slot
@@ -87,6 +88,7 @@ class Supervisor:
         #: The nodes that have ended, and when.
         self._gone: dict[str, float] = {}
         self._group: Group | None = None
+        self._liveness = Liveness(clock, lambda: self.serving, self._regroup)
         self._hasServed = False
         #: The last worker to end of those that could all not start.
         self._hopeless: WorkerProcess | None = None
@@ -103,12 +105,14 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all workers."""
+        self._liveness.start()
         for slot in self.slots:
             self._start(slot)
 
     def stop(self) -> Deferred[None]:
         """Stop all workers at the same time. The Deferred fires when all have ended."""
         self.isStopping = True
+        self._liveness.stop()
         for slot in self.slots:
             if slot.starting is not None:
                 slot.starting.cancel()
@@ -181,7 +185,7 @@ class Supervisor:
         self._side.asked(worker, ask)
 
     def _regroup(self) -> None:
-        statuses = Counter(worker.report.status for worker in self.serving)
+        statuses = Counter(worker.status for worker in self.serving)
         troubled = {status: count for status, count in statuses.items() if status not in WELL}
         group = Group(len(self.slots), len(self.serving), troubled)
         if group != self._group:

@@ -64,6 +64,8 @@ from .pipe import (
 
 #: The seconds between two reports, if something has changed.
 REPORT = 1.0
+#: Each of so many is sent although nothing has changed, so that the parent knows that this worker goes on.
+UNCHANGED = 2
 
 
 def serve(start: Start, messages: Messages[Down], more: Iterable[Down]) -> None:
@@ -197,6 +199,8 @@ class WorkerServer(LaunchedServer):
         self.mayReport: Callable[[], bool] = lambda: True
         self._health = server.healthPage()
         self._reported: Report | None = None
+        #: How many were not sent since then.
+        self._unsent = 0
         self._reports = LoopingCall(self._report)
         self._reports.clock = reactor
         server.onDeaf = lambda: send(Deaf())
@@ -219,8 +223,9 @@ class WorkerServer(LaunchedServer):
         if not self.mayReport():
             return
         report = Report(self._health.report()["status"], attrs.asdict(self.server.stats()))
-        if report != self._reported:
-            self._reported = report
+        self._unsent += 1
+        if report != self._reported or self._unsent >= UNCHANGED:
+            self._reported, self._unsent = report, 0
             self._send(report)
 
     def _stopped(self, result: Any) -> Any:
