@@ -11,6 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 from tests.rooms.case import NotingRoom, Player, RoomTestCase, onBothEngines
 from txroom import Client, CloseCode, LeaveReason, RoomError, message
 from txroom.rooms.hooks import Escaped
+from txroom.rooms.owner.runner import FAILED
 
 
 @onBothEngines
@@ -392,7 +393,7 @@ class FailureTests(RoomTestCase):
         self.rooms(Chat)
         ada = self.joined()
         for _ in range(5):
-            self.assertEqual(ada.call("bad")[3:5], ["internal", ""])
+            self.assertEqual(ada.call("bad")[3:5], ["internal", FAILED])
         self.assertRaised(ValueError, 5)
         self.assertEqual(ada.call("say", "x"), ["reply", 7, 1])
 

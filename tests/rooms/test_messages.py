@@ -19,6 +19,7 @@ from txroom.rooms.contract.commands import Send
 from txroom.rooms.contract.records import Entry
 from txroom.rooms.edge.dialect import dialectOf
 from txroom.rooms.owner.presence import Presence
+from txroom.rooms.owner.runner import FAILED
 
 
 class Move(msgspec.Struct):
@@ -449,7 +450,7 @@ class CallTests(RoomTestCase):
             bob.write("call", 7, bob.room, "ask")
             ada.client.send(answer.format(ada.room, ada.take("call")[0][1]))
             self.settle()
-            self.assertEqual(bob.take("error")[0][:5], ["error", 7, bob.room, "internal", ""])
+            self.assertEqual(bob.take("error")[0][:5], ["error", 7, bob.room, "internal", FAILED])
         errors = [failure.value.code for failure in self.flushLoggedErrors(CallError)]
         self.assertEqual(errors, ["forged", "invalidData"])
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txroom import Client, LeaveReason, Room
 from txroom.rooms import hooks
 from txroom.rooms.owner.member import Member
-from txroom.rooms.owner.runner import Runner
+from txroom.rooms.owner.runner import FAILED, Runner
 
 
 class Strict(Room):
@@ -71,7 +71,7 @@ class RunnerTests(SynchronousTestCase):
     def test_toldError(self) -> None:
         """Clients are told the text of an error only while debugging is on."""
         error = self.runner.report(Failure(KeyError("x")), self.member, "say")
-        self.assertEqual((error.code, error.message), ("internal", ""))
+        self.assertEqual((error.code, error.message), ("internal", FAILED))
         self.owner.tellsErrors = True
         error = self.runner.report(Failure(ValueError("y" * 1000)), self.member, "say")
         self.assertEqual(error.message, f"Strict.say raised ValueError: {'y' * 1000}"[:500])

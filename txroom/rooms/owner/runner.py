@@ -27,6 +27,9 @@ from ..api.room import Room
 from .member import Member
 from .running import Running
 
+#: What clients are told of an exception.
+FAILED = "it failed; the log of the server says more"
+
 
 class Listeners(Protocol):
     """The listeners to the events of rooms of one name: a `Registration`."""
@@ -167,7 +170,8 @@ class Runner:
             hook: The name of the hook or handler.
 
         Returns:
-            The error for clients. It has no text, because that could be secret; see `Server.tellErrors`.
+            The error for clients. It says nothing of the exception, which could be secret; see
+                `Server.tellErrors`.
         """
         owner = self._owner
         what = ".".join(filter(None, (type(self._room).__name__, hook)))
@@ -180,7 +184,7 @@ class Runner:
             client = None if member is None else member.client
             self._later.post(self._charge, failure, member, client)
         if not self.tellsErrors:
-            return RoomError(ErrorCode.INTERNAL)
+            return RoomError(ErrorCode.INTERNAL, FAILED)
         return RoomError(ErrorCode.INTERNAL, hooks.describeError(what, failure.value))
 
     def _charge(self, failure: Failure, member: Member | None, client: Client | None) -> None:
