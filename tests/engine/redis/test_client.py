@@ -364,6 +364,7 @@ class RetryTests(ClientTestCase):
                 self.server.welcome().lose()
             self.assertEqual([event["log_level"].name for event in logged], expected)
             self.assertIn("Redis, redis://localhost:6379: ", str(formatEvent(logged[0])))
+            self.assertEqual([text for event in logged if ".;" in (text := str(formatEvent(event)))], [])
 
     def test_hangingAttempt(self) -> None:
         """An attempt that takes too long is cancelled."""

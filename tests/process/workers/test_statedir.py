@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txroom.process.workers import statedir
 from txroom.process.workers.owner import Owner, nameOf
-from txroom.process.workers.statedir import StateDirectory
+from txroom.process.workers.statedir import StateDirectory, holderOf
 from txroom.process.workers.storeerror import StoreError
 from txroom.process.workers.storeprogram import Version
 
@@ -34,6 +34,25 @@ class StateDirectoryTestCase(SynchronousTestCase):
         with self.assertRaises(StoreError) as caught:
             self.make(owner).prepare()
         return str(caught.exception)
+
+
+class HolderTests(StateDirectoryTestCase):
+    """Who has locked the directory."""
+
+    def test_unknown(self) -> None:
+        """It is another process if the system doesn't say which, or has locked it in another container."""
+        descriptor = os.open(self.parent, os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        status = self.parent.stat()
+        device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+        locks = self.parent / "locks"
+        self.patch(statedir, "LOCKS", locks)
+        self.assertEqual(holderOf(descriptor), "another process")
+        place = f"{device}:{status.st_ino} 0 EOF"
+        locks.write_text(f"1: POSIX ADVISORY WRITE 7 {place}\n2: FLOCK ADVISORY WRITE 0 {place}\n")
+        self.assertEqual(holderOf(descriptor), "another process")
+        locks.write_text(f"1: FLOCK ADVISORY WRITE 8 00:00:1 0 EOF\n2: FLOCK ADVISORY WRITE 7 {place}\n")
+        self.assertEqual(holderOf(descriptor), "process 7")
 
 
 class PrepareTests(StateDirectoryTestCase):

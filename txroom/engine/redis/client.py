@@ -291,7 +291,7 @@ class RedisClient(Sender):
         if why != self._told:
             self._told = why
             tell = self._log.debug if self._isQuiet else self._log.warn
-            tell("Redis, {address}: {why}; trying again", address=str(self.address), why=why)
+            tell("Redis, {address}: {why}; trying again", address=str(self.address), why=why.rstrip("."))
 
     def connected(self, connection: Connection) -> None:
         """A connection is open."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
+from twisted.logger import Logger
 
 from .original import Original
 from .owner import Owner, nameOf
@@ -31,6 +32,8 @@ PATIENCE, LOOK = 10.0, 0.1
 #: The file that names those with the data.
 MANIFEST = "appendonly.aof.manifest"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: The locks of all processes, on Linux.
+LOCKS = Path("/proc/locks")
 
 
 class StateDirectory:
@@ -41,6 +44,8 @@ class StateDirectory:
         path: The state directory. It is made if it doesn't exist.
         owner: Who the store runs as.
     """
+
+    _log = Logger()
 
     def __init__(self, path: Path, owner: Owner) -> None:
         self.root = path.absolute()
@@ -118,8 +123,12 @@ class StateDirectory:
         """
         deadline = clock.seconds() + PATIENCE
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        isTold = False
         try:
             while not self._isLocked(descriptor):
+                if not isTold:
+                    isTold = True
+                    self._tellHolder(descriptor)
                 if clock.seconds() >= deadline:
                     raise self._wrong("must not be in use by another txroom")
                 onBusy()
@@ -128,6 +137,14 @@ class StateDirectory:
             os.close(descriptor)
             raise
         self.descriptor = descriptor
+
+    def _tellHolder(self, descriptor: int) -> None:
+        self._log.warn(
+            "state directory {path}: it is in use by {who}; it is tried again for {seconds:g} s",
+            path=self.root,
+            who=holderOf(descriptor),
+            seconds=PATIENCE,
+        )
 
     def _isLocked(self, descriptor: int) -> bool:
         try:
@@ -255,6 +272,20 @@ def isInUse(stateDir: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def holderOf(descriptor: int) -> str:
+    """Return who has locked a directory, for the log: the process, as far as that can be found out."""
+    status = os.fstat(descriptor)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+    try:
+        locks = [line.split() for line in LOCKS.read_text("ascii").splitlines()]
+    except OSError:
+        locks = []
+    for words in locks:
+        if "FLOCK" in words[:2] and words[-3] == f"{device}:{status.st_ino}" and int(words[-4]) > 0:
+            return f"process {words[-4]}"
+    return "another process"
 
 
 def bootId() -> str:
