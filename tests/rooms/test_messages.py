@@ -767,6 +767,17 @@ class LimitTests(RoomTestCase):
         self.assertEqual(ada.call("say", 1)[0], "reply")
         self.assertEqual(ada.said(), [1])
 
+    def test_notAFrame(self) -> None:
+        """Who sends plain text learns what a frame is."""
+        self.rooms()
+        for text in ("hello", '"hello"', "{}"):
+            ada = self.player()
+            ada.client.send(text)
+            self.settle()
+            expected = 'not a frame: a JSON array such as ["send", null, "say", "hi"] is expected'
+            self.assertEqual([frame[3:5] for frame in ada.take("error")], [["badRequest", expected]])
+            self.assertEqual(ada.client.closeCode, 4010)
+
     def test_badFrames(self) -> None:
         """Three of them in ten seconds close the connection."""
         self.rooms()

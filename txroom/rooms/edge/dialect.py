@@ -177,7 +177,8 @@ class FrameDialect:
         try:
             parts = self._split(message.encode() if isinstance(message, str) else message)
         except (ValueError, scanner.TooLong):
-            return NotWellFormed("not a frame")
+            what = "a JSON array" if self.isJSON else "an array of MessagePack"
+            return NotWellFormed(f'not a frame: {what} such as ["send", null, "say", "hi"] is expected')
         kind = self._part(parts, 0, str)
         names = _FIELDS.get(kind or "", ())
         wrong = next((name for name, part in zip(names, parts[1:], strict=False) if self._isWrong(part)), "")
