@@ -591,6 +591,8 @@ class ServerTests(NodesTestCase):
         self.assertEqual((left, rooms.isOpen, plain.isOpen), ([1], True, True))
         first.stop()
         self.assertEqual((rooms.closeCode, plain.closeCode), (4100, 1012))
+        reasons = [each.closeInfo and each.closeInfo.reason for each in (rooms, plain)]
+        self.assertEqual(reasons, ["server restart"] * 2)
         self.assertEqual(decode(rooms.received[-1]), ["bye", 4100, 0.0])
 
     def test_failed(self) -> None:

@@ -366,11 +366,11 @@ class RoomSession(SpeakingSession):
 
     # -- the end
 
-    def sayGoodbye(self, code: int, retryAfter: float) -> None:
+    def sayGoodbye(self, code: int, retryAfter: float, reason: str = "server shutdown") -> None:
         """Send `Bye` and close, because the server is shutting down. The client will reconnect and resume."""
         for item in goodbye(self._attachments.values(), code, retryAfter):
             self.say(item)
-        self.close(code, "server shutdown")
+        self.close(code, reason)
 
     def depart(self, code: int) -> Deferred[None]:
         """
@@ -378,7 +378,7 @@ class RoomSession(SpeakingSession):
         The second call does so at once. The Deferred fires when the client is back, as far as that is known.
         """
         if self._departure is not None:
-            self.sayGoodbye(code, 0.0)
+            self.sayGoodbye(code, 0.0, "server restart")
             return succeed(None)
         self._departure = Departure(self.services.clock, self.services.outlet.attachments.pop)
         self._departure.whenJoined(self._isJoining, partial(self._depart, code))
@@ -391,7 +391,7 @@ class RoomSession(SpeakingSession):
         """Say goodbye; return the attachments that last until the client is back."""
         if self.isMute:
             return []
-        self.sayGoodbye(code, 0.0)
+        self.sayGoodbye(code, 0.0, "server restart")
         kept = [each for each in self._attachments.values() if each.isJoined and each.link is not None]
         for each in kept:
             del self._attachments[each.id]
