@@ -539,8 +539,8 @@ class LockTests(StoreTestCase):
             self.answer()
         self.assertEqual((len(started), len(asked)), (1, 3))
         self.assertEqual((asked[0][0], asked[0][-1]), (Path("/tmp"), Path(self.state, "store")))
-        warnings = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn]
-        self.assertEqual(warnings[1:], ["a store that was left by a killed parent is ended: /tmp/txroom-store-x"])
+        warnings = [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn][1:]
+        self.assertEqual(warnings, ["a store that was left by a killed parent is ended: /tmp/txroom-store-x"])
 
     def test_inherited(self) -> None:
         """A process that has inherited the descriptor keeps the lock."""
