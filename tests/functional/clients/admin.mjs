@@ -48,6 +48,22 @@ async function join(room, user) {
   return Object.assign(member, { room: joined });
 }
 
+/** In the page: the short labels of facts that have two lines, and the placeholders of search fields that are cut. */
+function brokenTexts() {
+  const labels = [...document.querySelectorAll(".facts dt")].filter((each) => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return each.textContent.length <= 12 && range.getBoundingClientRect().height > 30;
+  });
+  const pen = document.createElement("canvas").getContext("2d");
+  const fields = [...document.querySelectorAll("input[type=search]")].filter((each) => {
+    const style = getComputedStyle(each);
+    pen.font = style.font;
+    return pen.measureText(each.placeholder).width > each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  });
+  return [...labels.map((each) => each.textContent), ...fields.map((each) => each.placeholder)];
+}
+
 async function until(condition, what) {
   for (const start = performance.now(); !condition(); await new Promise((resolve) => setTimeout(resolve, 10))) {
     if (performance.now() - start > 40_000) throw new Error(`waited in vain: ${what}`);
@@ -164,6 +180,10 @@ try {
   await go(tab, "#/users?user=ann");
   await tab.locator("tbody tr", { hasText: room }).waitFor();
   await tab.getByText("1 connection, in 1 room.").waitFor();
+  await tab.getByRole("button", { name: "Notify…" }).click();
+  await tab.getByLabel("Type", { exact: true }).fill("news");
+  await tab.getByRole("button", { name: "Send", exact: true }).click();
+  await tab.locator("dt", { hasText: "Acknowledged" }).waitFor();
 
   // The playground: the page joins as a client, sends by the form for the type of message, and gets the answer.
   await go(tab, `#/playground?room=${room}&name=table`);
@@ -181,8 +201,9 @@ try {
   seen.hidden = (await told(tab.locator(".tree li"))).find((each) => each.startsWith("secret"));
   await until(() => ann.heard.some(([, data]) => data?.text === "from the page"), "the message of the playground");
 
-  // Three sizes, in both colours: nothing is wider than the screen.
+  // Three sizes, in both colours: nothing is wider than the screen, and no label or placeholder is broken.
   seen.overflow = [];
+  seen.broken = [];
   const views = ["", "rooms", `rooms/${room}`, "connections", "users?user=ann", "playground", "server"];
   for (const colorScheme of ["light", "dark"]) {
     await tab.emulateMedia({ colorScheme });
@@ -193,6 +214,8 @@ try {
         await tab.waitForTimeout(150);
         const wider = await tab.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         if (wider > 0) seen.overflow.push([view, width, wider]);
+        if (view.startsWith("users")) await tab.locator("dt", { hasText: "Acknowledged" }).waitFor();
+        seen.broken.push(...(await tab.evaluate(brokenTexts)));
         if (colorScheme === "light" || !view) await shoot(tab, `${width}-${colorScheme}-${views.indexOf(view)}`);
       }
     }

@@ -148,8 +148,8 @@ class ExamineTests(RoomTestCase):
 
     def test_state(self) -> None:
         """
-        The declared state as it is now, with its private parts for those who may see them; nothing of it for
-        who asks only whether the room is stuck. It doesn't change for being looked at.
+        The declared state as it is now, with its private parts for those who may see them; nothing of it if
+        somebody asks only whether the room is stuck. It doesn't change for being looked at.
         """
 
         class Hand(State):
