@@ -44,7 +44,7 @@ KILL_AFTER = 5.0
 #: For how many seconds the output of a worker that has ended is read, if another process still has it.
 LAST_OUTPUT = 1.0
 #: After how many looks at a worker that has said nothing meanwhile it has stalled; see `liveness`.
-SILENT = 6
+SILENT = 7
 
 
 class WorkerState(Enum):
