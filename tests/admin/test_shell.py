@@ -223,7 +223,7 @@ class TestShell(RpcCase):
         self.assertEqual(said, f"txroom.admin: {expected}")
 
     def test_noSecret(self) -> None:
-        """Who has given no secret is told how to give it."""
+        """An operator without a secret is told how to give it."""
         client = self.client("", maxAttempts=0)
         shell = Shell(client.client, self.out, self.errors, False, hasSecret=False)
         running = Deferred.fromCoroutine(shell.run(["count"]))

@@ -768,7 +768,7 @@ class LimitTests(RoomTestCase):
         self.assertEqual(ada.said(), [1])
 
     def test_notAFrame(self) -> None:
-        """Who sends plain text learns what a frame is."""
+        """A client that sends plain text learns what a frame is."""
         self.rooms()
         for text in ("hello", '"hello"', "{}"):
             ada = self.player()

@@ -37,7 +37,7 @@ class StateDirectoryTestCase(SynchronousTestCase):
 
 
 class HolderTests(StateDirectoryTestCase):
-    """Who has locked the directory."""
+    """The process that has locked the directory."""
 
     def test_unknown(self) -> None:
         """It is another process if the system doesn't say which, or has locked it in another container."""
