@@ -67,8 +67,8 @@ def test_shell(tmp_path: Path) -> None:
         assert "unauthorized" in shell(port, "players", status=1, TXROOM_ADMIN_TOKEN="x" * 32)
         assert "needs userId" in shell(port, "give", status=2)
         assert "unavailable" in shell(freePort(), "players", status=1)
-        server.wrote("admin: manage from 127.0.0.1: economy.give userId=ada done")
-        server.wrote("admin: manage from unix: economy.give userId=bob done")
+        server.wrote("admin: manage from 127.0.0.1: economy.give userId=ada amount=2 done")
+        server.wrote("admin: manage from unix: economy.give userId=bob amount=1 done")
         assert TOKEN not in server.output + server.errors
 
 
