@@ -73,7 +73,7 @@ async def test_oneWorker(directory: Path) -> None:
         crowd.listenAgain()
         parent = nodes.parent
         parent.signal(signal.SIGHUP)
-        done = "reload: the new workers serve"
+        done = "reload: the new worker serves"
         await until(lambda: done in parent.output, f"no reload: {parent.output}", 2 * PATIENCE)
         await crowd.during(2)
         await parent.killed()

@@ -552,11 +552,15 @@ class ReplaceTests(ReloadCase):
 
     def test_replaced(self) -> None:
         """A new process takes the place of the worker, and gets its rooms; the other worker goes on."""
-        self.assertEqual(self.replace(1), "")
-        (new,) = self.serve(2)
-        self.assertEqual(new.protocol.slot, 2)
-        self.assertEqual(self.old[1].received[-1], Leave(["node-102"]))
-        self.old[1].send(Left(3))
+        with capturedLogs() as events:
+            self.assertEqual(self.replace(1), "")
+            (new,) = self.serve(2)
+            self.assertEqual(new.protocol.slot, 2)
+            self.assertEqual(self.old[1].received[-1], Leave(["node-102"]))
+            self.old[1].send(Left(3))
+        said = [formatEvent(event) for event in events]
+        serves = "reload: the new worker serves; rooms that have moved: 3"
+        self.assertEqual(said, ["reload: starting a new worker", serves])
         self.assertEqual((self.old[1].names[-1], self.places()), ("Stop", [100, 102]))
         self.assertNotIn("Leave", self.old[0].names)
         self.assertEqual(self.replace(1), "the worker is being stopped or replaced")
