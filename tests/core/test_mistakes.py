@@ -30,6 +30,7 @@ from txroom import (
 )
 from txroom.client import ClientOptions
 from txroom.core.validation import unknownNames
+from txroom.rooms.owner.runner import FAILED
 from txroom.testing import MemoryReactor
 
 
@@ -816,11 +817,11 @@ class RoomTests(RoomTestCase):
             self.harness.server.tellErrors(isOn)
             for hook, before in (
                 ("", "the room can't be created"),
-                ("onCreate", "the room can't be created"),
-                ("canJoin", ""),
-                ("onJoin", ""),
-                ("say", ""),
-                ("later", ""),
+                ("onCreate", FAILED),
+                ("canJoin", FAILED),
+                ("onJoin", FAILED),
+                ("say", FAILED),
+                ("later", FAILED),
             ):
                 Broken.where = hook
                 player = self.player()

@@ -28,7 +28,7 @@ from .member import Member
 from .running import Running
 
 #: What clients are told of an exception.
-FAILED = "it failed; the log of the server says more"
+FAILED = "the server had an error; its log says more"
 
 
 class Listeners(Protocol):
