@@ -523,12 +523,12 @@ class World:
         if node not in self.nodes:
             return
         self.nodes[self.nodes.index(node)] = new = ModelNode(self)
+        for socket in self.sockets:
+            if socket.node is node:
+                socket.isOver = True  # before the end, of which the process can't tell anybody
         node.end()
         node.isSuspended = False
         self.findClocks()
-        for socket in self.sockets:
-            if socket.node is node:
-                socket.isOver = True
         assert new is not None
 
     def suspend(self, node: ModelNode, amount: int) -> None:
@@ -746,6 +746,11 @@ class ClusterModelTests(SynchronousTestCase):
             "connect 29 8, wait 73 38, wait 175 28, wake 159 7, wait 241 16, end 229 18"
         )
         self.checkSchedule(9148969, schedule)
+
+    def test_deadMaker(self) -> None:
+        """A process dies while rooms are created there, after Redis has lost everything."""
+        schedule = "flash 192 13, flush 31 39, wait 223 6, long 118 22, meet 189 17, die 54 3, long 147 13"
+        self.checkSchedule(1467190, schedule)
 
     def checkSchedule(self, seed: int, schedule: str) -> None:
         """Run a schedule in which each step is named."""
