@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from ..core.awaitables import begun
 from ..core.refusallog import shown
-from ..protocol.errors import RoomError
+from ..protocol.errors import SEE_LOG, RoomError
 from .calllog import CallLog
 from .guard import Caller, Guard, Refused
 from .headers import valuesOf
@@ -30,7 +30,6 @@ from .refusing import refuse
 from .routes import Call, Route, Routes, isOptional
 
 JSON = "application/json"
-_SEE_LOG = "the log of the server says more"
 
 
 @runtime_checkable
@@ -82,7 +81,7 @@ class Api(Resource):
             writeProblem(request, problem)
         except Exception:
             self._log.failure("a request to the API could not be checked")
-            writeProblem(request, Problem(500, _SEE_LOG))
+            writeProblem(request, Problem(500, SEE_LOG))
         else:
             _Answering(self._log, request, route, call).begin()
         return NOT_DONE_YET
@@ -175,7 +174,7 @@ class _Answering:
 
     def _broken(self, failure: Failure) -> None:
         self._log.failure("a request to the API failed: {path}", failure, path=self._route.path)
-        self._problem(Problem(500, _SEE_LOG, mayHaveHappened=self._route.changes))
+        self._problem(Problem(500, SEE_LOG, mayHaveHappened=self._route.changes))
 
     def _problem(self, problem: Problem) -> None:
         self._logChange(problem.status)

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from ..core.awaitables import cancelHook, clearTraceback, isAsync, toDeferred
 from ..core.codes import ErrorCode
 from ..protocol import payload
-from ..protocol.errors import RoomError
+from ..protocol.errors import SEE_LOG, RoomError
 from ..rooms.contract.asks import TOO_LARGE
 from .calllog import CallLog
 from .callsignatures import CallSignature
@@ -45,7 +45,6 @@ RESERVED = frozenset(
 
 _NAME = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
 _MOST_NAME = 128
-_SEE_LOG = "the log of the server says more"
 
 
 Following = Callable[[Mapping[str, Any], Any], Mapping[str, Any] | None]
@@ -260,7 +259,7 @@ class _Running:
             error = _errorOf(error)
         if not isinstance(error, RoomError):
             self._log.failure("the call {name} failed", failure, name=self.call.name)
-            error = RoomError(ErrorCode.INTERNAL, _SEE_LOG)
+            error = RoomError(ErrorCode.INTERNAL, SEE_LOG)
         self._fail(error)
 
     def _fail(self, error: RoomError) -> None:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..protocol.errors import SEE_LOG
 from ..service.health import HealthPage
 from .api import writeProblem
 from .families import Family
@@ -87,7 +88,7 @@ class Monitoring(Resource):
         def failed(failure: Failure) -> None:
             self._log.failure("the metrics could not be collected", failure)
             if not isGone:
-                writeProblem(request, Problem(500, "the log of the server says more"))
+                writeProblem(request, Problem(500, SEE_LOG))
 
         collected: Deferred[Any] = self._metrics.collect()
         collected.addCallback(answer).addErrback(failed)

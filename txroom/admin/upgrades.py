@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from ..protocol.errors import SEE_LOG
 from .api import writeProblem
 from .guard import Guard, Refused
 from .playground import PATH as PLAY
@@ -67,7 +68,7 @@ class Upgrades(Resource):
             writeProblem(request, problem)
         except Exception:
             self._log.failure("a request for a WebSocket could not be checked")
-            writeProblem(request, Problem(500, "the log of the server says more"))
+            writeProblem(request, Problem(500, SEE_LOG))
         return NOT_DONE_YET
 
     def _open(self, opener: Sockets | Playground, request: Request) -> Any:

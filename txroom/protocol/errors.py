@@ -9,6 +9,10 @@ from typing import Any
 from ..core.codes import ErrorCode
 from .payload import encode
 
+#: What operators are told of an exception that nobody expected. The parent of workers says the same, but
+#: loads none of this.
+SEE_LOG = "the log of the server says more"
+
 
 class RoomError(Exception):
     """

@@ -374,7 +374,7 @@ class AskTests(EntranceTests):
     def test_orphanLate(self) -> None:
         """
         If a takeover takes longer than a command waits, nothing has happened, and nothing happens afterwards:
-        whoever has asked may have asked again.
+        the caller may have asked again.
         """
         self.locator.places = [ORPHAN]
         self.owning.takes = 7.0

@@ -79,6 +79,24 @@ class GhostTests(NodesTestCase):
             ghosts += ada.member not in before and bool(before)
         self.assertGreater(ghosts, 0)
 
+    def isGhost(self, first: TestNode, second: TestNode, room: str, moment: int, **options: Any) -> bool:
+        """
+        Let a client of the second node join a room of the first one, which dies some moments later, so that
+        it joins at the second one. Return whether Redis had another member before, of whom nobody was told.
+        """
+        joins = self.joining(second, room, **options)
+        self.clock.advance(moment * 0.0008)
+        for connection in first.connections:
+            connection.cut(executed=100)
+        before = self.stored(room)
+        first.kill()
+        second.engine.nodeEnded(first.node.id)
+        self.advance(5)
+        (ada,) = joins
+        self.assertEqual(self.membersOf(room), {ada.member})
+        second.stop()
+        return ada.member not in before and bool(before)
+
     def test_killed(self) -> None:
         """A client joins a room of another node, which dies at that moment: it joins at the next node."""
         ghosts = 0
@@ -86,18 +104,7 @@ class GhostTests(NodesTestCase):
             first, second = self.start()
             room = self.result(first.app.createRoom("chat"))
             self.advance(0.5)
-            joins = self.joining(second, room)
-            self.clock.advance(moment * 0.0008)
-            for connection in first.connections:
-                connection.cut(executed=100)
-            before = self.stored(room)
-            first.kill()
-            second.engine.nodeEnded(first.node.id)
-            self.advance(5)
-            (ada,) = joins
-            self.assertEqual(self.membersOf(room), {ada.member})
-            ghosts += ada.member not in before and bool(before)
-            second.stop()
+            ghosts += self.isGhost(first, second, room, moment)
         self.assertGreater(ghosts, 0)
 
     def test_seat(self) -> None:
@@ -109,18 +116,7 @@ class GhostTests(NodesTestCase):
             room = self.result(first.app.createRoom("chat"))
             seat = self.result(first.app.reserveSeat(room))
             self.advance(0.5)
-            joins = self.joining(second, room, seat=seat)
-            self.clock.advance(moment * 0.0008)
-            for connection in first.connections:
-                connection.cut(executed=100)
-            before = self.stored(room)
-            first.kill()
-            second.engine.nodeEnded(first.node.id)
-            self.advance(5)
-            (ada,) = joins
-            self.assertEqual(self.membersOf(room), {ada.member})
-            ghosts += ada.member not in before and bool(before)
-            second.stop()
+            ghosts += self.isGhost(first, second, room, moment, seat=seat)
         self.assertGreater(ghosts, 0)
 
     def test_told(self) -> None:

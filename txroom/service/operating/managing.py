@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from ...core.codes import ErrorCode
-from ...protocol.errors import RoomError
+from ...protocol.errors import SEE_LOG, RoomError
 from .shownworker import ShownWorker
 
 
@@ -70,7 +70,7 @@ class OwnManager:
             self.onReload()
         except Exception:
             self._log.failure("the server could not be reloaded")
-            raise RoomError(ErrorCode.UNAVAILABLE, "the log of the server says more") from None
+            raise RoomError(ErrorCode.UNAVAILABLE, SEE_LOG) from None
         return succeed(None)
 
     def workers(self) -> Deferred[list[ShownWorker]]:
